@@ -1,0 +1,5 @@
+//! What outlives a request.
+
+pub mod record;
+
+pub use record::{LogRecord, Outcome, Payload};

@@ -1,0 +1,98 @@
+//! A log record: one exchange, as it is kept.
+
+use bytes::Bytes;
+use genesis_wire::{Dialect, Usage};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Everything the log keeps of one exchange apart from its bodies (see [`Payload`]).
+///
+/// Field names follow Cloudflare's log object where it has one (`cloudflare-ai-gateway` §7.3).
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct LogRecord {
+    /// UUIDv7; sorts by time and is unique across nodes. Also the value of `cf-aig-log-id`.
+    pub id: Uuid,
+    /// The client's correlation id, or one we made.
+    pub event_id: String,
+    /// When the request's head had been read, in milliseconds since the epoch.
+    pub created_at_ms: i64,
+    pub account: String,
+    pub gateway: String,
+    /// Provider slug as in the URL; empty if the request named none we know.
+    pub provider: String,
+    /// Model the answer names, else the one the request names; empty if neither did.
+    pub model: String,
+    pub dialect: Option<Dialect>,
+    pub method: String,
+    /// Path after the provider slug, without the query (queries may carry keys).
+    pub path: String,
+    /// Status sent to the client; 499 when the client left before there was one.
+    pub status: u16,
+    pub outcome: Outcome,
+    /// A sentence on what went wrong, without secrets; empty on success.
+    pub error: String,
+    pub cached: bool,
+    /// Index of the step that answered (universal endpoint); 0 otherwise.
+    pub step: u32,
+    /// Whole exchange, until the last byte was handed to the client.
+    pub duration_ms: u32,
+    /// Until the first byte of the provider's answer; `None` if there was none.
+    pub first_byte_ms: Option<u32>,
+    pub stream: bool,
+    pub usage: Option<Usage>,
+    /// The provider's own usage object, verbatim, so that a price can be recomputed. At most 4 KiB.
+    pub raw_usage: Option<String>,
+    /// Nano-USD. `None`: unknown price or no usage.
+    pub cost_nano_usd: Option<i64>,
+    /// Which row of which price table (`provider/model@date`), or `custom`.
+    pub price_id: Option<String>,
+    /// How the cost follows from usage and price, for people: `12×3.00 + 34×15.00 per 1e6 = …`.
+    pub price_formula: Option<String>,
+    pub custom_cost: bool,
+    /// The client's `cf-aig-metadata`: up to five scalar entries, in order.
+    pub metadata: serde_json::Map<String, serde_json::Value>,
+    pub user_agent: String,
+    /// Id of the gateway token that called; empty if the gateway asked for none.
+    pub token_id: String,
+    /// Where the provider credential came from: `request`, `stored:<alias>`, `environment`, `config`, `none`.
+    pub credential: String,
+    pub request_content_type: String,
+    pub response_content_type: String,
+    pub request_size: u64,
+    pub response_size: u64,
+    /// Request head as text (`POST /path HTTP/1.1` and headers), secrets masked. Empty when payloads are off.
+    pub request_head: String,
+    pub response_head: String,
+    /// W3C trace id the caller sent, 32 hex digits.
+    pub trace_id: Option<String>,
+    /// True if the simulator answered.
+    pub simulated: bool,
+}
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Answered in full with a status below 400.
+    Success,
+    /// The provider answered with an error, or sent one inside its stream.
+    ProviderError,
+    /// The gateway refused the request (authentication, unknown gateway, limits, malformed).
+    Refused,
+    /// The provider could not be reached, timed out, or broke off mid-answer.
+    UpstreamBroken,
+    /// The client left before the answer was complete.
+    ClientLeft,
+}
+
+/// The bodies of one exchange, kept apart from its record and dropped first when space or time is short.
+#[derive(Clone, Debug)]
+pub struct Payload {
+    pub id: Uuid,
+    pub gateway: String,
+    pub request: Bytes,
+    pub response: Bytes,
+    /// False if the body was longer than the log keeps.
+    pub request_complete: bool,
+    pub response_complete: bool,
+}

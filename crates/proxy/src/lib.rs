@@ -1,1 +1,37 @@
+//! The data plane: one request in, one answer out, one receipt written.
+//!
+//! In the order a request meets them:
+//!
+//! * [`server`]: accept, HTTP/1.1 and h2, size caps, drain
+//! * `exchange`: the table of contents of one request
+//! * `resolve`: URL → surface, account, gateway, provider
+//! * `options`: the `cf-aig-*` request headers
+//! * `admit`: token → caller and rights
+//! * `plan`: body facts and settings → target, without I/O
+//! * `credential`: which key the provider sees (`credential/aws`, `credential/google` for signed ones)
+//! * `attempt`: one upstream call
+//! * `upstream`: connections, TLS, HTTP/1.1 to providers
+//! * `relay`: bytes to the client, watched from a tee
+//! * `receipt`: the record of the exchange, finished when the body is dropped
+//! * `failure` and `reply`: what can go wrong, and the one place that turns it into HTTP
+//! * [`snapshot`]: the immutable compiled settings a request runs with
 
+mod admit;
+mod attempt;
+mod body;
+mod credential;
+mod exchange;
+mod failure;
+mod options;
+mod plan;
+mod receipt;
+mod relay;
+mod reply;
+mod resolve;
+pub mod server;
+pub mod snapshot;
+mod upstream;
+mod watch;
+
+pub use server::{Aside, Event, Server, ServerError, ServerOptions, Shared};
+pub use snapshot::{Key, Snapshot, SnapshotParts, Token};

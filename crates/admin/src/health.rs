@@ -1,0 +1,49 @@
+//! Whether the process lives, and whether it can do its work.
+
+use bytes::Bytes;
+use genesis_store::{Journal, Store};
+use http::{Response, StatusCode};
+use serde_json::json;
+
+use crate::envelope::body;
+
+/// `/`: what this is, for whoever opens it in a browser.
+pub fn greeting() -> Response<Bytes> {
+    let greeting = json!({
+        "name": "genesis",
+        "version": env!("CARGO_PKG_VERSION"),
+        "use": "/v1/<account>/<gateway>/<provider>/…",
+    });
+    body(StatusCode::OK, &greeting)
+}
+
+/// `/healthz`: the process answers.
+pub fn live() -> Response<Bytes> {
+    body(StatusCode::OK, &json!({ "ok": true, "status": "live" }))
+}
+
+/// `/readyz`: requests are served whatever the store does, so this is 200 as long as anything answers; what is ill
+/// is listed, with the log's counters.
+pub fn ready(store: &Store, journal: &Journal) -> Response<Bytes> {
+    let log = journal.stats();
+    let mut failing = Vec::new();
+    if !log.healthy {
+        failing.push("log");
+    }
+    if store.version().is_err() {
+        failing.push("store");
+    }
+    let report = json!({
+        "ready": true,
+        "failing": failing,
+        "log": {
+            "written": log.written,
+            "pending": log.pending,
+            "droppedRecords": log.dropped_records,
+            "droppedPayloads": log.dropped_payloads,
+            "failedCommits": log.failed_commits,
+            "lastError": log.last_error,
+        },
+    });
+    body(StatusCode::OK, &report)
+}

@@ -1,0 +1,106 @@
+//! Token → caller and rights.
+
+use http::HeaderMap;
+use http::header::HeaderName;
+
+use genesis_config::GatewaySettings;
+use http::StatusCode;
+
+use crate::failure::{Code, Failure};
+use crate::snapshot::Snapshot;
+
+/// Who is calling.
+#[derive(Debug, Default)]
+pub(crate) struct Caller {
+    /// `None`: nobody we know; the gateway asks for no token.
+    pub(crate) token_id: Option<String>,
+    /// `genesis dev` on loopback: may use stored keys without a token.
+    pub(crate) trusted: bool,
+}
+
+impl Caller {
+    /// Whether stored keys may be attached to what it sends.
+    pub(crate) fn may_use_keys(&self) -> bool {
+        self.trusted || self.token_id.is_some()
+    }
+}
+
+/// Headers in which clients put a provider key, and so, if they can set no other, our token.
+pub(crate) const PROVIDER_SLOTS: [&str; 5] =
+    ["authorization", "x-api-key", "x-goog-api-key", "api-key", "xi-api-key"];
+
+/// How our tokens begin. A mistyped or cut one must not travel on either.
+pub(crate) const TOKEN_PREFIX: &str = "gt_";
+
+static GATEWAY_AUTHORIZATION: HeaderName = HeaderName::from_static("cf-aig-authorization");
+
+/// Finds out who calls and whether the gateway lets them. Tokens of ours found in provider slots are taken out of
+/// `headers`, so that they can never travel on.
+pub(crate) fn admit(
+    snapshot: &Snapshot,
+    gateway: &GatewaySettings,
+    headers: &mut HeaderMap,
+    query_key: Option<&str>,
+    now_ms: i64,
+) -> Result<Caller, Failure> {
+    let in_slot = take_from_slots(headers).or_else(|| query_key.map(str::to_owned));
+    let presented = match headers.get(&GATEWAY_AUTHORIZATION) {
+        Some(value) => Some(bare(value.to_str().unwrap_or_default()).to_owned()),
+        None => in_slot,
+    };
+    let presented = presented.filter(|text| !text.is_empty());
+    let token = presented.as_deref().and_then(|text| snapshot.token(text, now_ms));
+    if let Some(token) = token {
+        let scoped = token.gateways.is_empty() || token.gateways.contains(&gateway.id);
+        if token.run && scoped {
+            return Ok(Caller { token_id: Some(token.id.clone()), trusted: false });
+        }
+        if gateway.authentication {
+            let why = if token.run {
+                format!("this token is not valid for gateway `{}`", gateway.id)
+            } else {
+                "this token may not run requests; create one with `genesis token create --permissions run`".to_owned()
+            };
+            return Err(unauthorized(why));
+        }
+    }
+    if !gateway.authentication {
+        return Ok(Caller { token_id: None, trusted: snapshot.simulator.is_some() });
+    }
+    Err(unauthorized(match presented {
+        Some(_) => "the gateway token is unknown, revoked or expired; see `genesis token list`".to_owned(),
+        None => "this gateway asks for a token: send `cf-aig-authorization: Bearer <token>`; \
+                 `genesis token create` makes one"
+            .to_owned(),
+    }))
+}
+
+pub(crate) fn unauthorized(description: impl Into<String>) -> Failure {
+    Failure::refused(StatusCode::UNAUTHORIZED, Code::Unauthorized, "Unauthorized", description)
+}
+
+/// Removes every header that holds one of our tokens and returns the first.
+fn take_from_slots(headers: &mut HeaderMap) -> Option<String> {
+    let mut found = None;
+    for slot in PROVIDER_SLOTS {
+        let Some(value) = headers.get(slot).and_then(|value| value.to_str().ok()) else { continue };
+        let value = bare(value);
+        if value.starts_with(TOKEN_PREFIX) {
+            found.get_or_insert_with(|| value.to_owned());
+            headers.remove(slot);
+        }
+    }
+    found
+}
+
+/// A credential without its scheme word: `Bearer x`, `Token x`, `Key x` and `x` are the same.
+pub(crate) fn bare(value: &str) -> &str {
+    let value = value.trim();
+    match value.split_once(' ') {
+        Some((scheme, rest)) if ["bearer", "token", "key"].iter().any(|word| scheme.eq_ignore_ascii_case(word)) => {
+            rest.trim()
+        }
+        _ => value,
+    }
+}
+

@@ -1,0 +1,216 @@
+//! Which credential the provider sees, and where it came from.
+//!
+//! In order: the client's own key, forwarded untouched; a stored key under the alias asked for, `default` if none
+//! was; none, and the provider's own refusal is the answer.
+
+mod aws;
+mod google;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use genesis_config::{Auth, ExposeSecret, Provider, Providers, Secret};
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use http::{HeaderMap, StatusCode};
+
+pub(crate) use aws::{AwsKey, SignedRequest};
+pub(crate) use google::GoogleKey;
+
+use crate::admit::{Caller, bare, unauthorized};
+use crate::failure::{Code, Failure};
+use crate::options::Options;
+use crate::snapshot::{Key, ProviderSetup, attaches_keys};
+
+const DEFAULT_ALIAS: &str = "default";
+
+/// What is attached to a call.
+pub(crate) enum Credential {
+    None,
+    /// The client's own, already among its headers (or in the query).
+    Request,
+    Header(HeaderName, HeaderValue, Arc<StoredKey>),
+    Aws(Arc<StoredKey>),
+    Google(GoogleKey, String),
+}
+
+impl Credential {
+    /// What the log says about it.
+    pub(crate) fn source(&self) -> &str {
+        match self {
+            Self::None => "none",
+            Self::Request => "request",
+            Self::Header(_, _, key) | Self::Aws(key) => &key.source,
+            Self::Google(_, source) => source,
+        }
+    }
+}
+
+/// A key as it is held in memory, ready to be attached.
+pub(crate) struct StoredKey {
+    pub(crate) provider: String,
+    alias: String,
+    gateway: Option<String>,
+    source: String,
+    form: Form,
+}
+
+enum Form {
+    Header(HeaderName, HeaderValue),
+    Aws(AwsKey),
+    Google(GoogleKey),
+    /// The sentence says what is wrong with it, without showing it.
+    Unusable(String),
+}
+
+/// All stored keys; the earlier of two that fit is the one used.
+#[derive(Default)]
+pub(crate) struct StoredKeys {
+    by_provider: HashMap<String, Vec<Arc<StoredKey>>>,
+}
+
+impl StoredKeys {
+    pub(crate) fn new(keys: Vec<Key>, providers: &Providers) -> Self {
+        let mut by_provider: HashMap<String, Vec<Arc<StoredKey>>> = HashMap::new();
+        for key in keys {
+            let Some(provider) = providers.find(&key.provider) else { continue };
+            let form = Form::of(&key.secret, &provider.auth);
+            by_provider.entry(provider.slug.clone()).or_default().push(Arc::new(StoredKey {
+                provider: provider.slug.clone(),
+                alias: key.alias,
+                gateway: key.gateway,
+                source: key.source,
+                form,
+            }));
+        }
+        Self { by_provider }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &StoredKey> {
+        self.by_provider.values().flatten().map(AsRef::as_ref)
+    }
+
+    /// One for this gateway alone comes before one for all.
+    fn find(&self, gateway: &str, provider: &str, alias: &str) -> Option<&Arc<StoredKey>> {
+        let keys = self.by_provider.get(provider)?;
+        let scoped = keys.iter().find(|key| key.alias == alias && key.gateway.as_deref() == Some(gateway));
+        scoped.or_else(|| keys.iter().find(|key| key.alias == alias && key.gateway.is_none()))
+    }
+}
+
+impl Form {
+    fn of(secret: &Secret, auth: &Auth) -> Self {
+        let text = secret.expose_secret().trim();
+        match auth {
+            Auth::None => Self::Unusable("this provider takes no key".to_owned()),
+            Auth::Header { name, prefix } => Self::header(name, prefix, text),
+            Auth::AwsSigV4 if text.starts_with('{') => AwsKey::read(text).map_or_else(Self::Unusable, Self::Aws),
+            Auth::AwsSigV4 => Self::header(AUTHORIZATION.as_str(), "Bearer ", text),
+            Auth::GoogleServiceAccount if text.starts_with('{') => {
+                GoogleKey::read(text).map_or_else(Self::Unusable, Self::Google)
+            }
+            Auth::GoogleServiceAccount => Self::header(AUTHORIZATION.as_str(), "Bearer ", text),
+        }
+    }
+
+    fn header(name: &str, prefix: &str, secret: &str) -> Self {
+        let name = HeaderName::from_bytes(name.as_bytes());
+        let value = HeaderValue::from_str(&format!("{prefix}{secret}"));
+        match (name, value) {
+            (Ok(name), Ok(mut value)) if !secret.is_empty() => {
+                value.set_sensitive(true);
+                Self::Header(name, value)
+            }
+            _ => Self::Unusable("it is empty or holds characters a header cannot carry".to_owned()),
+        }
+    }
+}
+
+/// Chooses the credential for one call. `in_query` says that the client brought its key in the query.
+pub(crate) fn choose(
+    keys: &StoredKeys,
+    gateway: &genesis_config::GatewaySettings,
+    provider: &Provider,
+    setup: &ProviderSetup,
+    caller: &Caller,
+    options: &Options,
+    headers: &mut HeaderMap,
+    in_query: bool,
+) -> Result<Credential, Failure> {
+    if !attaches_keys(provider) {
+        // What stands behind this provider keeps the keys itself; a key here would only displace its own.
+        for slot in &setup.key_slots {
+            headers.remove(slot);
+        }
+        return Ok(Credential::None);
+    }
+    if let Some(slot) = setup.key_slots.iter().find(|slot| headers.contains_key(*slot)) {
+        return Ok(own_service_account(provider, slot, headers).unwrap_or(Credential::Request));
+    }
+    if in_query {
+        return Ok(Credential::Request);
+    }
+    let alias = options.byok_alias.as_deref().unwrap_or(DEFAULT_ALIAS);
+    let Some(key) = keys.find(&gateway.id, &provider.slug, alias) else {
+        return absent(gateway, provider, options);
+    };
+    if !caller.may_use_keys() {
+        return Err(unauthorized(format!(
+            "stored keys are attached for authenticated callers only: send `cf-aig-authorization: Bearer <token>`, \
+             or bring your own key for {}",
+            provider.slug
+        )));
+    }
+    match &key.form {
+        Form::Header(name, value) => Ok(Credential::Header(name.clone(), value.clone(), Arc::clone(key))),
+        Form::Aws(_) => Ok(Credential::Aws(Arc::clone(key))),
+        Form::Google(google) => Ok(Credential::Google(google.clone(), key.source.clone())),
+        Form::Unusable(why) => Err(Failure::misconfigured(format!(
+            "the stored key `{alias}` for {} cannot be used: {why}; replace it with `genesis key set {}`",
+            provider.slug, provider.slug
+        ))),
+    }
+}
+
+impl StoredKey {
+    pub(crate) fn aws(&self) -> Option<&AwsKey> {
+        match &self.form {
+            Form::Aws(key) => Some(key),
+            _ => None,
+        }
+    }
+}
+
+fn absent(
+    gateway: &genesis_config::GatewaySettings,
+    provider: &Provider,
+    options: &Options,
+) -> Result<Credential, Failure> {
+    if let Some(alias) = &options.byok_alias {
+        return Err(Failure::refused(
+            StatusCode::BAD_REQUEST,
+            Code::UnknownAlias,
+            "BYOK alias not found",
+            format!("no key for {} is stored under this alias; `genesis key set {} --alias {}` stores one", provider.slug, provider.slug,
+                alias.chars().filter(|c| c.is_ascii_graphic()).take(64).collect::<String>()),
+        ));
+    }
+    if (gateway.byok_only || options.no_wholesale) && !matches!(provider.auth, Auth::None) {
+        return Err(Failure::refused(
+            StatusCode::BAD_REQUEST,
+            Code::Unauthorized,
+            "Provider credentials required",
+            format!("no key for {} came with the request and none is stored; `genesis key set {}` stores one", provider.slug, provider.slug),
+        ));
+    }
+    Ok(Credential::None)
+}
+
+/// Vertex clients may send a service account in place of a token: `[Bearer ]base64({…})`.
+fn own_service_account(provider: &Provider, slot: &HeaderName, headers: &mut HeaderMap) -> Option<Credential> {
+    if !matches!(provider.auth, Auth::GoogleServiceAccount) {
+        return None;
+    }
+    let key = GoogleKey::from_base64(bare(headers.get(slot)?.to_str().ok()?))?;
+    headers.remove(slot);
+    Some(Credential::Google(key, "request".to_owned()))
+}

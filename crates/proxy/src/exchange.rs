@@ -1,0 +1,321 @@
+//! One request from its head to the last byte of its answer: the table of contents.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::{Bytes, BytesMut};
+use genesis_config::GatewaySettings;
+use genesis_wire::peek::peek;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{HeaderMap, Request, Response, StatusCode, Uri, request};
+use http_body_util::BodyExt;
+use hyper::body::{Body as _, Incoming};
+
+use crate::admit::{Caller, TOKEN_PREFIX, admit, unauthorized};
+use crate::attempt::Attempt;
+use crate::body::Body;
+use crate::credential;
+use crate::failure::{Code, Failure};
+use crate::options::Options;
+use crate::plan;
+use crate::receipt::Receipt;
+use crate::relay::Relay;
+use crate::reply;
+use crate::resolve::{Surface, surface};
+use crate::server::{Event, Worker};
+use crate::snapshot::Snapshot;
+use crate::upstream::{Answer, Outgoing, Upload};
+
+pub(crate) async fn handle(worker: Rc<Worker>, request: Request<Incoming>) -> Response<Body> {
+    let snapshot = worker.shared.snapshot();
+    let (head, body) = request.into_parts();
+    let uri = head.uri.clone();
+    match surface(uri.path()) {
+        Surface::Provider { account, gateway, provider, rest } => {
+            let address = Address { account, gateway, provider, rest };
+            exchange(&worker, &snapshot, address, head, body).await
+        }
+        Surface::Aside => worker.aside(head, body, snapshot.limits.body_bytes).await,
+        Surface::Gateway { .. } | Surface::Unknown => reply::not_found(uri.path()),
+    }
+}
+
+/// Where a provider-path request is addressed.
+#[derive(Clone, Copy)]
+struct Address<'a> {
+    account: &'a str,
+    gateway: &'a str,
+    provider: &'a str,
+    rest: &'a str,
+}
+
+async fn exchange(
+    worker: &Rc<Worker>,
+    snapshot: &Arc<Snapshot>,
+    address: Address<'_>,
+    head: request::Parts,
+    body: Incoming,
+) -> Response<Body> {
+    let gateway = match plan::gateway(snapshot, address.account, address.gateway) {
+        Ok(gateway) => Arc::clone(gateway),
+        Err(failure) => return reply::failure(&failure), // there is no gateway to log it under
+    };
+    let mut options = Options::read(&head.headers);
+    let receipt = Receipt::open(&worker.shared, snapshot, &head, address.account, &gateway, &mut options);
+    let marks = Marks::new(&receipt);
+    let mut exchange = Exchange { worker, snapshot, gateway, address, options, receipt };
+    let mut response = match exchange.run(head, body).await {
+        Ok((answer, simulated)) => deliver(answer, exchange.receipt, snapshot.patience.idle, simulated),
+        Err(failure) => {
+            exchange.receipt.failed(&failure);
+            reply::failure(&failure)
+        }
+    };
+    marks.put(response.headers_mut());
+    response
+}
+
+struct Exchange<'a> {
+    worker: &'a Rc<Worker>,
+    snapshot: &'a Arc<Snapshot>,
+    gateway: Arc<GatewaySettings>,
+    address: Address<'a>,
+    options: Options,
+    receipt: Receipt,
+}
+
+impl Exchange<'_> {
+    /// Admit, plan, choose the credential, send. The provider's answer, and whether it was simulated.
+    async fn run(&mut self, mut head: request::Parts, body: Incoming) -> Result<(Answer, bool), Failure> {
+        let Address { account, provider: slug, rest, .. } = self.address;
+        let snapshot = self.snapshot;
+        check_head(&head, snapshot.limits.header_bytes)?;
+        let (query, query_key) = split_query(&head.uri);
+        let caller = admit(snapshot, &self.gateway, &mut head.headers, query_key.token, now_ms())?;
+        self.admitted(&caller);
+
+        let found = snapshot.provider(slug);
+        let (provider, setup) = found.ok_or_else(|| plan::unknown_provider(snapshot, slug))?;
+        self.receipt.addressed(&provider.slug, rest);
+        let target = plan::target(snapshot, provider, setup, account, rest, query.as_deref(), &head.headers)?;
+        if !target.simulated {
+            if let Some(unresolved) = &setup.unresolved {
+                return Err(Failure::misconfigured(unresolved.clone()));
+            }
+            if setup.carries_secrets() && !caller.may_use_keys() {
+                return Err(unauthorized(format!("provider {slug} is open to authenticated callers only")));
+            }
+        }
+        let in_query = query_key.own;
+        let credential = credential::choose(
+            &snapshot.keys, &self.gateway, provider, setup, &caller, &self.options, &mut head.headers, in_query,
+        )?;
+        self.receipt.authorised(if target.simulated { "none" } else { credential.source() });
+
+        let body = self.read_body(&head, body, &target).await?;
+        let attempt = Attempt {
+            provider,
+            setup,
+            target: &target,
+            method: head.method,
+            headers: &head.headers,
+            credential,
+            patience: snapshot.patience,
+            first_byte: self.options.request_timeout_ms.map(Duration::from_millis),
+        };
+        let answer = attempt.send(&self.worker.pool, body).await?;
+        self.receipt.answered(answer.status, &answer.headers);
+        Ok((answer, target.simulated))
+    }
+
+    fn admitted(&mut self, caller: &Caller) {
+        self.receipt.called_by(caller.token_id.clone());
+        let known = self.snapshot.gateways.contains_key(&self.gateway.id);
+        if !known && caller.may_use_keys() {
+            self.worker.shared.tell(Event::DefaultGatewayUsed { account: self.address.account.to_owned() });
+        }
+    }
+
+    /// JSON is read whole, since its model and stream fields matter; anything else is passed on as it comes.
+    async fn read_body(
+        &mut self,
+        head: &request::Parts,
+        body: Incoming,
+        target: &plan::Target,
+    ) -> Result<Outgoing, Failure> {
+        let limits = &self.snapshot.limits;
+        if body.is_end_stream() {
+            self.receipt.planned(target, None, false);
+            return Ok(Outgoing::Whole(Bytes::new()));
+        }
+        if !is_json(&head.headers) {
+            self.receipt.planned(target, None, false);
+            return self.upload(body, limits.upload_bytes);
+        }
+        let within = Duration::from_secs(limits.idle_seconds);
+        let bytes = match tokio::time::timeout(within, collect(body, limits.body_bytes)).await {
+            Ok(bytes) => bytes?,
+            Err(_) => {
+                return Err(Failure::refused(
+                    StatusCode::REQUEST_TIMEOUT,
+                    Code::RequestTimeout,
+                    "The request body did not arrive in time",
+                    format!("it took longer than {} s; see gateway.limits.idleSeconds", within.as_secs()),
+                ));
+            }
+        };
+        self.receipt.request_body(&bytes);
+        // What cannot be read is the provider's to judge: the native path passes any byte.
+        let peeked = peek(&bytes).ok();
+        let model = peeked.as_ref().and_then(|peeked| peeked.model.as_deref());
+        let stream = peeked.as_ref().and_then(|peeked| peeked.stream).unwrap_or(false);
+        self.receipt.planned(target, model, stream);
+        Ok(Outgoing::Whole(bytes))
+    }
+
+    fn upload(&mut self, body: Incoming, limit: u64) -> Result<Outgoing, Failure> {
+        if body.size_hint().lower() > limit {
+            return Err(too_large("uploadBytes", limit));
+        }
+        let tee = self.receipt.request_tee(limit);
+        Ok(Outgoing::Streamed(Box::new(Upload::new(body, tee))))
+    }
+}
+
+/// The provider's status, headers and body, less what belongs to its own connection.
+fn deliver(answer: Answer, receipt: Receipt, idle: Duration, simulated: bool) -> Response<Body> {
+    static SIMULATED: HeaderName = HeaderName::from_static("cf-aig-simulated");
+    let Answer { status, mut headers, body } = answer;
+    for name in ["connection", "keep-alive", "proxy-authenticate", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"] {
+        headers.remove(name);
+    }
+    if simulated {
+        headers.insert(&SIMULATED, HeaderValue::from_static("true"));
+    }
+    let mut response = Response::new(Body::Relay(Box::new(Relay::new(body, receipt, idle))));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// The `cf-aig-*` response headers, on success and on error.
+struct Marks {
+    id: HeaderValue,
+    event_id: HeaderValue,
+    logged: bool,
+}
+
+impl Marks {
+    fn new(receipt: &Receipt) -> Self {
+        let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
+        let id = receipt.id().as_hyphenated().encode_lower(&mut text);
+        let id = HeaderValue::from_str(id).expect("hexadecimal digits and hyphens are a header value");
+        let event_id = HeaderValue::from_str(receipt.event_id()).unwrap_or_else(|_| id.clone());
+        Self { id, event_id, logged: receipt.is_collected() }
+    }
+
+    fn put(self, headers: &mut HeaderMap) {
+        static LOG_ID: HeaderName = HeaderName::from_static("cf-aig-log-id");
+        static REQUEST_ID: HeaderName = HeaderName::from_static("cf-aig-request-id");
+        static EVENT_ID: HeaderName = HeaderName::from_static("cf-aig-event-id");
+        static STEP: HeaderName = HeaderName::from_static("cf-aig-step");
+        if self.logged {
+            headers.insert(&LOG_ID, self.id.clone());
+        }
+        headers.insert(&REQUEST_ID, self.id);
+        headers.insert(&EVENT_ID, self.event_id);
+        headers.insert(&STEP, HeaderValue::from_static("0"));
+    }
+}
+
+fn check_head(head: &request::Parts, limit: u64) -> Result<(), Failure> {
+    let line = head.uri.path().len() + head.uri.query().map_or(0, str::len);
+    let size = head.headers.iter().fold(line, |size, (name, value)| size + name.as_str().len() + value.len() + 4);
+    if size as u64 <= limit {
+        return Ok(());
+    }
+    Err(Failure::refused(
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        Code::HeadersTooLarge,
+        "The request's headers are too large",
+        format!("they may take {limit} bytes; see gateway.limits.headerBytes"),
+    ))
+}
+
+fn too_large(limit_name: &str, limit: u64) -> Failure {
+    Failure::refused(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        Code::BodyTooLarge,
+        "The request body is too large",
+        format!("it may take {limit} bytes; see gateway.limits.{limit_name}"),
+    )
+}
+
+async fn collect(mut body: Incoming, limit: u64) -> Result<Bytes, Failure> {
+    let hint = body.size_hint();
+    if hint.lower() > limit {
+        return Err(too_large("bodyBytes", limit));
+    }
+    let (mut whole, mut joined) = (Bytes::new(), BytesMut::new());
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| plan::malformed(format!("the request body broke off: {error}")))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if (whole.len() + joined.len() + data.len()) as u64 > limit {
+            return Err(too_large("bodyBytes", limit));
+        }
+        if whole.is_empty() && joined.is_empty() {
+            whole = data; // the usual case: all in one piece, nothing to copy
+            continue;
+        }
+        if !whole.is_empty() {
+            let expected = usize::try_from(hint.exact().unwrap_or_default()).unwrap_or_default();
+            joined.reserve(expected.max((whole.len() + data.len()) * 2));
+            joined.extend_from_slice(&std::mem::take(&mut whole));
+        }
+        joined.extend_from_slice(&data);
+    }
+    Ok(if joined.is_empty() { whole } else { joined.freeze() })
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let media = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media = media.split(';').next().unwrap_or_default().trim();
+    media.eq_ignore_ascii_case("application/json") || media.to_ascii_lowercase().ends_with("+json")
+}
+
+/// Keys some clients put into the query (`?key=…`).
+struct QueryKey<'a> {
+    /// One of our own tokens; it is taken out.
+    token: Option<&'a str>,
+    /// A provider key, which travels on.
+    own: bool,
+}
+
+fn split_query(uri: &Uri) -> (Option<String>, QueryKey<'_>) {
+    let Some(query) = uri.query() else { return (None, QueryKey { token: None, own: false }) };
+    let mut key = QueryKey { token: None, own: false };
+    if !query.contains("key=") {
+        return (Some(query.to_owned()), key);
+    }
+    let kept: Vec<_> = query
+        .split('&')
+        .filter(|pair| match pair.split_once('=') {
+            Some(("key" | "api_key", value)) if value.starts_with(TOKEN_PREFIX) => {
+                key.token.get_or_insert(value);
+                false
+            }
+            Some(("key" | "api_key", value)) => {
+                key.own |= !value.is_empty();
+                true
+            }
+            _ => true,
+        })
+        .collect();
+    (Some(kept.join("&")), key)
+}
+
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,223 @@
+//! The `cf-aig-*` request headers: parsed once, never a reason to fail, never sent upstream.
+
+use http::header::{HeaderMap, HeaderName};
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::{Map, Value};
+
+/// What the client asks of the gateway for this one exchange.
+#[derive(Debug, Default)]
+pub(crate) struct Options {
+    pub(crate) byok_alias: Option<String>,
+    pub(crate) collect_log: Option<bool>,
+    pub(crate) collect_payload: bool,
+    pub(crate) custom_cost: Option<String>,
+    /// The client's correlation id; `None` if it sent none that can be echoed.
+    pub(crate) event_id: Option<String>,
+    pub(crate) metadata: Map<String, Value>,
+    pub(crate) no_wholesale: bool,
+    pub(crate) request_timeout_ms: Option<u64>,
+    pub(crate) trace_id: Option<String>,
+}
+
+const METADATA_ENTRIES: usize = 5;
+const EVENT_ID_LENGTH: usize = 256;
+
+impl Options {
+    pub(crate) fn read(headers: &HeaderMap) -> Self {
+        let mut options = Self { collect_payload: true, ..Self::default() };
+        for (name, value) in headers {
+            let (Some(option), Ok(value)) = (gateway_option(name), value.to_str()) else { continue };
+            let value = value.trim();
+            match option {
+                "byok-alias" if !value.is_empty() => options.byok_alias = Some(value.to_owned()),
+                "collect-log" => options.collect_log = boolean(value),
+                "collect-log-payload" => options.collect_payload = boolean(value).unwrap_or(true),
+                "custom-cost" => options.custom_cost = Some(value.to_owned()),
+                "event-id" if !value.is_empty() && value.len() <= EVENT_ID_LENGTH => {
+                    options.event_id = Some(value.to_owned());
+                }
+                "metadata" => options.metadata = metadata(value),
+                "no-wholesale" => options.no_wholesale = boolean(value).unwrap_or(false),
+                "otel-trace-id" if is_trace_id(value) => options.trace_id = Some(value.to_ascii_lowercase()),
+                "request-timeout" => options.request_timeout_ms = value.parse().ok().filter(|ms| *ms > 0),
+                _ => {}
+            }
+        }
+        if options.trace_id.is_none() {
+            options.trace_id = headers.get("traceparent").and_then(|value| trace_parent(value.to_str().ok()?));
+        }
+        options
+    }
+}
+
+/// The part after `cf-aig-`, for headers that speak to the gateway.
+fn gateway_option(name: &HeaderName) -> Option<&str> {
+    name.as_str().strip_prefix("cf-aig-")
+}
+
+/// Headers that end at the gateway: hop-by-hop ones, and those that speak to Cloudflare or to us.
+pub(crate) fn stays_here(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    match name.as_bytes()[0] {
+        b'c' => {
+            name.starts_with("cf-")
+                && (name.starts_with("cf-aig-")
+                    || name.starts_with("cf-access-")
+                    || name == "cf-cache-ttl"
+                    || name == "cf-skip-cache")
+                || name == "connection"
+                || name == "content-length"
+        }
+        b'e' => name == "expect",
+        b'h' => name == "host" || name == "http2-settings",
+        b'k' => name == "keep-alive",
+        b'p' => name.starts_with("proxy-"),
+        b't' => name == "te" || name == "trailer" || name == "transfer-encoding",
+        b'u' => name == "upgrade",
+        b'x' => name == "x-fal-target-url",
+        _ => false,
+    }
+}
+
+/// Headers whose value is a secret, or may be: masked wherever heads are kept.
+pub(crate) fn is_secret(name: &str) -> bool {
+    const EXACT: [&str; 9] = [
+        "authorization",
+        "proxy-authorization",
+        "cookie",
+        "set-cookie",
+        "x-amz-security-token",
+        "cf-aig-authorization",
+        "cf-access-jwt-assertion",
+        "cf-access-client-secret",
+        "sec-websocket-protocol",
+    ];
+    EXACT.contains(&name)
+        || ["key", "token", "secret", "password", "credential"].iter().any(|part| {
+            name.contains(part) && !name.starts_with("anthropic-ratelimit") && !name.starts_with("x-ratelimit")
+        })
+}
+
+fn boolean(value: &str) -> Option<bool> {
+    match value {
+        _ if value.eq_ignore_ascii_case("true") => Some(true),
+        _ if value.eq_ignore_ascii_case("false") => Some(false),
+        _ => None,
+    }
+}
+
+/// The first five scalar entries, in the order sent; anything nested or null voids the whole object, and the
+/// `cf.` prefix is reserved (`cloudflare-ai-gateway` §4.4).
+fn metadata(text: &str) -> Map<String, Value> {
+    struct Ordered;
+    impl<'de> Visitor<'de> for Ordered {
+        type Value = Map<String, Value>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a flat JSON object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut entries = Map::new();
+            while let Some((key, value)) = map.next_entry::<String, Value>()? {
+                if !matches!(value, Value::String(_) | Value::Number(_) | Value::Bool(_)) {
+                    return Err(serde::de::Error::custom("entries must be strings, numbers or booleans"));
+                }
+                if entries.len() < METADATA_ENTRIES && !key.starts_with("cf.") {
+                    entries.insert(key, value);
+                }
+            }
+            Ok(entries)
+        }
+    }
+    let mut json = serde_json::Deserializer::from_str(text);
+    let entries = (&mut json).deserialize_map(Ordered);
+    match (entries, json.end()) {
+        (Ok(entries), Ok(())) => entries,
+        _ => Map::new(),
+    }
+}
+
+/// W3C `traceparent`: `00-<32 hex>-<16 hex>-<2 hex>`; an all-zero id is invalid.
+fn trace_parent(value: &str) -> Option<String> {
+    let mut parts = value.trim().split('-');
+    let (version, trace, span) = (parts.next()?, parts.next()?, parts.next()?);
+    let hex = |text: &str, length| text.len() == length && text.bytes().all(|b| b.is_ascii_hexdigit());
+    (hex(version, 2) && version != "ff" && is_trace_id(trace) && hex(span, 16)).then(|| trace.to_owned())
+}
+
+fn is_trace_id(value: &str) -> bool {
+    value.len() == 32 && value.bytes().all(|b| b.is_ascii_hexdigit()) && value.bytes().any(|b| b != b'0')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pairs: &[(&'static str, &str)]) -> Options {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, value.parse().expect("test header"));
+        }
+        Options::read(&headers)
+    }
+
+    #[test]
+    fn invalid_values_are_as_if_absent() {
+        let options = read(&[
+            ("cf-aig-collect-log", "maybe"),
+            ("cf-aig-collect-log-payload", ""),
+            ("cf-aig-metadata", "{not json"),
+            ("cf-aig-request-timeout", "-5"),
+            ("cf-aig-otel-trace-id", "xyz"),
+            ("cf-aig-event-id", ""),
+            ("traceparent", "00-00000000000000000000000000000000-0000000000000001-01"),
+        ]);
+        assert_eq!(options.collect_log, None);
+        assert!(options.collect_payload);
+        assert!(options.metadata.is_empty());
+        assert_eq!(options.request_timeout_ms, None);
+        assert_eq!(options.trace_id, None);
+        assert_eq!(options.event_id, None);
+    }
+
+    #[test]
+    fn metadata_keeps_the_first_five_scalars_and_drops_reserved_keys() {
+        let options =
+            read(&[("cf-aig-metadata", r#"{"z":1,"y":"b","cf.user_id":"me","x":true,"w":1.5,"v":"e","u":"f"}"#)]);
+        let keys: Vec<_> = options.metadata.keys().map(String::as_str).collect();
+        assert_eq!(keys, ["v", "w", "x", "y", "z"]);
+        assert!(read(&[("cf-aig-metadata", r#"{"a":1,"b":null}"#)]).metadata.is_empty());
+        assert!(read(&[("cf-aig-metadata", r#"{"a":1,"b":{"c":1}}"#)]).metadata.is_empty());
+        assert!(read(&[("cf-aig-metadata", r#"[1]"#)]).metadata.is_empty());
+        assert!(read(&[("cf-aig-metadata", r#"{"a":1} x"#)]).metadata.is_empty());
+    }
+
+    #[test]
+    fn trace_ids_come_from_either_header() {
+        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+        let parent = format!("00-{trace}-00f067aa0ba902b7-01");
+        assert_eq!(read(&[("traceparent", &parent)]).trace_id.as_deref(), Some(trace));
+        assert_eq!(read(&[("cf-aig-otel-trace-id", trace)]).trace_id.as_deref(), Some(trace));
+    }
+
+    #[test]
+    fn secrets_are_known_by_name() {
+        for name in ["authorization", "x-api-key", "api-key", "x-goog-api-key", "xi-api-key", "cf-aig-authorization"] {
+            assert!(is_secret(name), "{name}");
+        }
+        for name in ["content-type", "anthropic-version", "anthropic-ratelimit-tokens-limit", "user-agent"] {
+            assert!(!is_secret(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn gateway_headers_stay_here() {
+        for name in ["cf-aig-metadata", "cf-skip-cache", "host", "connection", "transfer-encoding", "cf-access-token"] {
+            assert!(stays_here(&HeaderName::from_static(name)), "{name}");
+        }
+        for name in ["authorization", "anthropic-beta", "traceparent", "content-type", "cf-ray", "accept"] {
+            assert!(!stays_here(&HeaderName::from_static(name)), "{name}");
+        }
+    }
+}

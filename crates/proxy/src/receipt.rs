@@ -1,0 +1,450 @@
+//! The record of one exchange: opened when the request's head is in, finished when it is dropped, however the
+//! exchange ended.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::{Bytes, BytesMut};
+use genesis_config::{GatewaySettings, Price, PriceTable};
+use genesis_store::{LogRecord, Outcome, Payload};
+use genesis_wire::Usage;
+use http::header::{CONTENT_TYPE, HeaderName, USER_AGENT};
+use http::{HeaderMap, StatusCode, Version, request};
+use uuid::Uuid;
+
+use crate::failure::Failure;
+use crate::options::{Options, is_secret};
+use crate::server::Shared;
+use crate::snapshot::Snapshot;
+use crate::watch::Watch;
+
+/// Longest body the log keeps, per direction.
+const BODY_LIMIT: usize = 10 * 1024 * 1024;
+/// Status in the log when a client left before there was an answer; never sent.
+const CLIENT_LEFT: u16 = 499;
+
+pub(crate) struct Receipt {
+    record: Box<LogRecord>,
+    shared: Arc<Shared>,
+    started: Instant,
+    collect: bool,
+    collect_payload: bool,
+    custom_cost: Option<String>,
+    /// Knows the prices.
+    snapshot: Arc<Snapshot>,
+    /// Shared with the upload, if the body is passed on while it arrives.
+    request: Rc<RefCell<Capture>>,
+    response: Capture,
+    watch: Watch,
+    settled: bool,
+}
+
+impl Receipt {
+    pub(crate) fn open(
+        shared: &Arc<Shared>,
+        snapshot: &Arc<Snapshot>,
+        head: &request::Parts,
+        account: &str,
+        gateway: &GatewaySettings,
+        options: &mut Options,
+    ) -> Self {
+        let created_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let id = log_id(created_at.as_millis());
+        let collect = options.collect_log.unwrap_or(gateway.collect_logs);
+        let collect_payload = collect && options.collect_payload;
+        let record = LogRecord {
+            id,
+            event_id: options.event_id.take().unwrap_or_else(|| id.to_string()),
+            created_at_ms: i64::try_from(created_at.as_millis()).unwrap_or(i64::MAX),
+            account: account.to_owned(),
+            gateway: gateway.id.clone(),
+            provider: String::new(),
+            model: String::new(),
+            dialect: None,
+            method: head.method.as_str().to_owned(),
+            path: String::new(),
+            status: CLIENT_LEFT,
+            outcome: Outcome::ClientLeft,
+            error: String::new(),
+            cached: false,
+            step: 0,
+            duration_ms: 0,
+            first_byte_ms: None,
+            stream: false,
+            usage: None,
+            raw_usage: None,
+            cost_nano_usd: None,
+            price_id: None,
+            price_formula: None,
+            custom_cost: false,
+            metadata: std::mem::take(&mut options.metadata),
+            user_agent: text(&head.headers, &USER_AGENT),
+            token_id: String::new(),
+            credential: String::new(),
+            request_content_type: text(&head.headers, &CONTENT_TYPE),
+            response_content_type: String::new(),
+            request_size: 0,
+            response_size: 0,
+            request_head: if collect_payload { request_head(head) } else { String::new() },
+            response_head: String::new(),
+            trace_id: options.trace_id.take(),
+            simulated: false,
+        };
+        Self {
+            record: Box::new(record),
+            shared: Arc::clone(shared),
+            started: Instant::now(),
+            collect,
+            collect_payload,
+            custom_cost: options.custom_cost.take(),
+            snapshot: Arc::clone(snapshot),
+            request: Rc::new(RefCell::new(Capture::new(if collect_payload { BODY_LIMIT } else { 0 }))),
+            response: Capture::new(0),
+            watch: Watch::Blind,
+            settled: false,
+        }
+    }
+
+    pub(crate) fn id(&self) -> Uuid {
+        self.record.id
+    }
+
+    pub(crate) fn event_id(&self) -> &str {
+        &self.record.event_id
+    }
+
+    /// Whether there will be a log entry under [`Receipt::id`].
+    pub(crate) fn is_collected(&self) -> bool {
+        self.collect
+    }
+
+    pub(crate) fn called_by(&mut self, token_id: Option<String>) {
+        self.record.token_id = token_id.unwrap_or_default();
+    }
+
+    pub(crate) fn addressed(&mut self, provider: &str, path: &str) {
+        provider.clone_into(&mut self.record.provider);
+        path.clone_into(&mut self.record.path);
+    }
+
+    pub(crate) fn planned(&mut self, target: &crate::plan::Target, model: Option<&str>, stream: bool) {
+        self.record.dialect = target.dialect;
+        self.record.simulated = target.simulated;
+        self.record.stream = stream;
+        if let Some(model) = model.or(target.model.as_deref()) {
+            model.chars().take(256).collect::<String>().clone_into(&mut self.record.model);
+        }
+    }
+
+    pub(crate) fn authorised(&mut self, source: &str) {
+        source.clone_into(&mut self.record.credential);
+    }
+
+    pub(crate) fn request_body(&mut self, body: &Bytes) {
+        self.request.borrow_mut().push(body);
+    }
+
+    /// Sees every piece of an upload, and refuses the one that goes over `limit`.
+    pub(crate) fn request_tee(&self, limit: u64) -> Box<dyn FnMut(&Bytes) -> std::io::Result<()>> {
+        let capture = Rc::clone(&self.request);
+        Box::new(move |piece| {
+            let mut capture = capture.borrow_mut();
+            capture.push(piece);
+            if capture.size > limit { Err(std::io::ErrorKind::FileTooLarge.into()) } else { Ok(()) }
+        })
+    }
+
+    /// The provider's answer has begun.
+    pub(crate) fn answered(&mut self, status: StatusCode, headers: &HeaderMap) {
+        self.record.status = status.as_u16();
+        self.record.first_byte_ms = Some(self.elapsed_ms());
+        self.record.response_content_type = text(headers, &CONTENT_TYPE);
+        self.watch = Watch::new(self.record.dialect, headers);
+        self.record.stream |= self.watch.is_stream();
+        let keep = if self.collect_payload { BODY_LIMIT } else { 0 };
+        self.response = Capture::new(keep.max(self.watch.needs_body()));
+        if self.collect_payload {
+            self.record.response_head = response_head(status, headers);
+        }
+    }
+
+    pub(crate) fn response_piece(&mut self, piece: &Bytes) {
+        self.watch.push(piece);
+        self.response.push(piece);
+    }
+
+    /// The answer came to the end its framing announced. False if the stream inside it did not.
+    pub(crate) fn complete(&mut self) -> bool {
+        let ended = self.read_report();
+        let provider_error = self.record.status >= 400 || !self.record.error.is_empty();
+        let outcome = match (provider_error, ended) {
+            (true, _) => Outcome::ProviderError,
+            (false, true) => Outcome::Success,
+            (false, false) => Outcome::UpstreamBroken,
+        };
+        if outcome == Outcome::UpstreamBroken {
+            "the provider ended its stream before the answer was complete".clone_into(&mut self.record.error);
+        }
+        self.settle(outcome);
+        ended
+    }
+
+    /// The provider broke off.
+    pub(crate) fn broken(&mut self, cause: &str) {
+        self.read_report();
+        cause.clone_into(&mut self.record.error);
+        self.settle(Outcome::UpstreamBroken);
+    }
+
+    /// The gateway itself answers, with an error.
+    pub(crate) fn failed(&mut self, failure: &Failure) {
+        self.record.status = failure.status.as_u16();
+        let detail = if failure.cause.is_empty() { &failure.description } else { &failure.cause };
+        self.record.error = format!("{}: {detail}", failure.message);
+        "application/json".clone_into(&mut self.record.response_content_type);
+        self.response = Capture::new(if self.collect_payload { BODY_LIMIT } else { 0 });
+        self.response.push(&crate::reply::envelope(failure));
+        self.settle(failure.outcome);
+    }
+
+    /// Reads what the answer said about itself; false if it is a stream that never came to its end.
+    fn read_report(&mut self) -> bool {
+        let body = self.response.bytes();
+        let (report, ended) = self.watch.finish(body);
+        let record = &mut self.record;
+        if let Some(model) = report.model {
+            record.model = model;
+        }
+        if let Some(error) = report.error {
+            record.error = error;
+        }
+        record.usage = report.usage;
+        record.raw_usage = report.raw_usage;
+        ended
+    }
+
+    fn settle(&mut self, outcome: Outcome) {
+        self.settled = true;
+        self.record.outcome = outcome;
+        self.record.duration_ms = self.elapsed_ms();
+    }
+
+    fn elapsed_ms(&self) -> u32 {
+        u32::try_from(self.started.elapsed().as_millis()).unwrap_or(u32::MAX)
+    }
+
+    fn price(&mut self) {
+        let record = &mut *self.record;
+        let custom = self.custom_cost.as_deref().and_then(Price::custom);
+        if let Some(price) = custom {
+            let cost = price.cost(&record.usage.unwrap_or_default());
+            record.cost_nano_usd = Some(cost.nano_usd);
+            record.price_formula = Some(cost.formula);
+            record.price_id = Some("custom".to_owned());
+            record.custom_cost = true;
+            return;
+        }
+        let Some(usage) = record.usage.filter(|usage| *usage != Usage::default()) else { return };
+        let price = known_price(&self.snapshot, &record.provider, &record.model, record.created_at_ms);
+        let Some(price) = price else { return };
+        let cost = price.cost(&usage);
+        record.cost_nano_usd = Some(cost.nano_usd);
+        record.price_formula = Some(cost.formula);
+        record.price_id = Some(price.id.clone());
+    }
+}
+
+impl Drop for Receipt {
+    fn drop(&mut self) {
+        if !self.settled {
+            // The client left: what was used so far is still the truth about this call.
+            self.read_report();
+            self.settle(Outcome::ClientLeft);
+            if self.record.error.is_empty() {
+                "the client left before the answer was complete".clone_into(&mut self.record.error);
+            }
+        }
+        if !self.collect {
+            return;
+        }
+        self.price();
+        let mut request = self.request.borrow_mut();
+        self.record.request_size = request.size;
+        self.record.response_size = self.response.size;
+        let payload = self.collect_payload.then(|| Payload {
+            id: self.record.id,
+            gateway: self.record.gateway.clone(),
+            request_complete: request.is_complete(BODY_LIMIT),
+            response_complete: self.response.is_complete(BODY_LIMIT),
+            request: request.take(BODY_LIMIT),
+            response: self.response.take(BODY_LIMIT),
+        });
+        self.shared.journal.push((*self.record).clone(), payload);
+    }
+}
+
+/// A copy of a body up to a limit, and its full size.
+struct Capture {
+    limit: usize,
+    size: u64,
+    /// A body that came in one piece is shared, not copied.
+    whole: Bytes,
+    joined: BytesMut,
+}
+
+impl Capture {
+    fn new(limit: usize) -> Self {
+        Self { limit, size: 0, whole: Bytes::new(), joined: BytesMut::new() }
+    }
+
+    fn push(&mut self, piece: &Bytes) {
+        let first = self.size == 0;
+        self.size += piece.len() as u64;
+        if self.limit == 0 {
+            return;
+        }
+        if first && piece.len() <= self.limit {
+            self.whole = piece.clone();
+            return;
+        }
+        if !self.whole.is_empty() {
+            self.joined.reserve((self.whole.len() + piece.len()) * 2);
+            self.joined.extend_from_slice(&std::mem::take(&mut self.whole));
+        }
+        let room = self.limit - self.joined.len();
+        self.joined.extend_from_slice(&piece[..piece.len().min(room)]);
+    }
+
+    fn bytes(&self) -> &[u8] {
+        if self.whole.is_empty() { &self.joined } else { &self.whole }
+    }
+
+    fn is_complete(&self, limit: usize) -> bool {
+        self.size <= limit as u64 && self.bytes().len() as u64 == self.size
+    }
+
+    fn take(&mut self, limit: usize) -> Bytes {
+        let mut bytes = std::mem::take(&mut self.whole);
+        if bytes.is_empty() {
+            bytes = self.joined.split().freeze();
+        }
+        bytes.truncate(limit);
+        bytes
+    }
+}
+
+/// UUIDv7: time first, so that ids sort; its random part needs no secrecy.
+fn log_id(unix_ms: u128) -> Uuid {
+    let random = fastrand::u128(..).to_le_bytes();
+    let [a, b, c, d, e, f, g, h, i, j, ..] = random;
+    let millis = u64::try_from(unix_ms).unwrap_or_default();
+    uuid::Builder::from_unix_timestamp_millis(millis, &[a, b, c, d, e, f, g, h, i, j]).into_uuid()
+}
+
+/// Prices by provider and model, remembered per thread since the search walks rules.
+fn known_price(snapshot: &Arc<Snapshot>, provider: &str, model: &str, at_ms: i64) -> Option<Arc<Price>> {
+    const KEPT: usize = 1024;
+    const HOUR_MS: i64 = 3_600_000;
+    #[derive(Default)]
+    struct Known {
+        /// What is remembered holds for one snapshot and, since prices change at a date, for an hour.
+        of: (usize, i64),
+        prices: HashMap<String, Option<Arc<Price>>>,
+    }
+    thread_local! {
+        static KNOWN: RefCell<Known> = RefCell::default();
+    }
+    let key = format!("{provider}/{model}");
+    let of = (Arc::as_ptr(snapshot) as usize, at_ms / HOUR_MS);
+    KNOWN.with_borrow_mut(|known| {
+        if known.of != of || known.prices.len() >= KEPT {
+            *known = Known { of, prices: HashMap::new() };
+        }
+        if let Some(price) = known.prices.get(&key) {
+            return price.clone();
+        }
+        let (provider, _) = snapshot.provider(provider)?;
+        let price = provider.price(PriceTable::builtin(), model, at_ms).map(Arc::new);
+        known.prices.insert(key, price.clone());
+        price
+    })
+}
+
+fn text(headers: &HeaderMap, name: &HeaderName) -> String {
+    let value = headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.chars().take(512).collect()
+}
+
+fn request_head(head: &request::Parts) -> String {
+    let mut text = String::with_capacity(768);
+    let version = if head.version == Version::HTTP_2 { "HTTP/2" } else { "HTTP/1.1" };
+    let _ = writeln!(text, "{} {} {version}", head.method, masked_query(&head.uri));
+    write_headers(&mut text, &head.headers);
+    text
+}
+
+fn response_head(status: StatusCode, headers: &HeaderMap) -> String {
+    let mut text = String::with_capacity(512);
+    let _ = writeln!(text, "HTTP/1.1 {status}");
+    write_headers(&mut text, headers);
+    text
+}
+
+fn write_headers(text: &mut String, headers: &HeaderMap) {
+    for (name, value) in headers {
+        text.push_str(name.as_str());
+        text.push_str(": ");
+        if value.is_sensitive() || is_secret(name.as_str()) {
+            text.push_str("[masked]");
+        } else {
+            text.push_str(&String::from_utf8_lossy(value.as_bytes()));
+        }
+        text.push('\n');
+    }
+}
+
+/// The path with its query, in which keys are masked.
+fn masked_query(uri: &http::Uri) -> String {
+    let Some(query) = uri.query() else { return uri.path().to_owned() };
+    let pairs: Vec<_> = query
+        .split('&')
+        .map(|pair| match pair.split_once('=') {
+            Some((name, _)) if is_secret(&name.to_ascii_lowercase()) => format!("{name}=[masked]"),
+            _ => pair.to_owned(),
+        })
+        .collect();
+    format!("{}?{}", uri.path(), pairs.join("&"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn captures_share_one_piece_and_join_several() {
+        let mut capture = Capture::new(8);
+        let piece = Bytes::from_static(b"hello");
+        capture.push(&piece);
+        assert_eq!(capture.bytes().as_ptr(), piece.as_ptr(), "shared, not copied");
+        capture.push(&Bytes::from_static(b" world"));
+        assert_eq!(capture.bytes(), b"hello wo");
+        assert_eq!(capture.size, 11);
+        assert!(!capture.is_complete(8));
+    }
+
+    #[test]
+    fn keys_in_queries_are_masked() {
+        let uri: http::Uri = "/v1/a/g/google-ai-studio/v1/models?alt=sse&key=AIza123&api_key=x".parse().expect("uri");
+        assert_eq!(masked_query(&uri), "/v1/a/g/google-ai-studio/v1/models?alt=sse&key=[masked]&api_key=[masked]");
+    }
+
+    #[test]
+    fn log_ids_sort_by_time() {
+        assert!(log_id(1_790_000_000_000) < log_id(1_790_000_000_001));
+        assert_eq!(log_id(1).get_version_num(), 7);
+    }
+}

@@ -1,0 +1,366 @@
+//! Accept, HTTP/1.1 and h2, size caps, drain. One thread per core, each with its own listener, runtime and upstream
+//! pool: nothing on the request path is shared but the snapshot and the journal.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use genesis_store::Journal;
+use http::{Request, Response, request};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::LocalSet;
+
+use crate::body::Body;
+use crate::exchange;
+use crate::plan::malformed;
+use crate::reply;
+use crate::snapshot::Snapshot;
+use crate::upstream::{Pool, TlsSetup};
+
+/// Answers what is not a provider call: health, management API, dashboard. Runs on a thread where it may block.
+pub type Aside = Arc<dyn Fn(Request<Bytes>) -> Response<Bytes> + Send + Sync>;
+
+/// What the data plane tells the rest of the program. It never waits for anyone to listen.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Event {
+    /// Gateway `default` was used by an authenticated caller and does not exist in the settings yet.
+    DefaultGatewayUsed { account: String },
+}
+
+/// What all threads see.
+pub struct Shared {
+    snapshot: ArcSwap<Snapshot>,
+    pub(crate) journal: Journal,
+    aside: Aside,
+    events: std::sync::mpsc::SyncSender<Event>,
+    tls: Arc<TlsSetup>,
+    connections: AtomicUsize,
+}
+
+/// How the server listens and how long it drains.
+#[derive(Clone, Debug)]
+pub struct ServerOptions {
+    pub listen: SocketAddr,
+    /// Threads; one per core is best.
+    pub workers: usize,
+    /// Most connections at a time; more wait to be accepted.
+    pub connections: usize,
+    /// A client has this long to send its request head.
+    pub head_within: Duration,
+}
+
+/// Why the server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    #[error("{address} is in use by another program; choose another with --port or gateway.listen")]
+    InUse { address: SocketAddr },
+    #[error("cannot listen on {address}: {cause}")]
+    Listen { address: SocketAddr, cause: io::Error },
+    #[error("cannot start a thread: {0}")]
+    Thread(io::Error),
+}
+
+/// A running server. Dropping it stops it at once; [`Server::shutdown`] drains first.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    stop: watch::Sender<Option<Duration>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// See [`Server::hurry`].
+#[derive(Debug)]
+pub struct Hurry(watch::Sender<Option<Duration>>);
+
+impl Hurry {
+    pub fn now(&self) {
+        let _ = self.0.send(Some(Duration::ZERO));
+    }
+}
+
+impl Shared {
+    pub fn new(
+        snapshot: Snapshot,
+        journal: Journal,
+        aside: Aside,
+        events: std::sync::mpsc::SyncSender<Event>,
+    ) -> Self {
+        Self {
+            snapshot: ArcSwap::from_pointee(snapshot),
+            journal,
+            aside,
+            events,
+            tls: Arc::default(),
+            connections: AtomicUsize::new(0),
+        }
+    }
+
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// Requests that begin from now on run with `snapshot`.
+    pub fn replace_snapshot(&self, snapshot: Snapshot) {
+        self.snapshot.store(Arc::new(snapshot));
+    }
+
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// Open client connections.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn tell(&self, event: Event) {
+        let _ = self.events.try_send(event); // nobody waits: whoever listens is late or gone
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("connections", &self.connections()).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    pub fn start(options: &ServerOptions, shared: &Arc<Shared>) -> Result<Self, ServerError> {
+        let (stop, stopped) = watch::channel(None);
+        let mut address = options.listen;
+        if address.port() != 0 {
+            refuse_if_in_use(address)?;
+        }
+        let mut threads = Vec::new();
+        for number in 0..options.workers.max(1) {
+            let listener = listen(address).map_err(|cause| ServerError::Listen { address, cause })?;
+            address = listener.local_addr().map_err(|cause| ServerError::Listen { address, cause })?;
+            let (options, shared, stopped) = (options.clone(), Arc::clone(shared), stopped.clone());
+            let thread = std::thread::Builder::new()
+                .name(format!("worker-{number}"))
+                .spawn(move || worker_thread(listener, &options, shared, stopped))
+                .map_err(ServerError::Thread)?;
+            threads.push(thread);
+        }
+        Ok(Self { address, stop, threads })
+    }
+
+    /// Where it listens, with the port the system chose if none was given.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Ends a running [`Server::shutdown`] early, from another thread.
+    pub fn hurry(&self) -> Hurry {
+        Hurry(self.stop.clone())
+    }
+
+    /// Accepts nothing more, lets exchanges under way finish for at most `drain`, then ends.
+    pub fn shutdown(mut self, drain: Duration) {
+        let _ = self.stop.send(Some(drain));
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What one thread serves with.
+pub(crate) struct Worker {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) pool: Pool,
+}
+
+impl Worker {
+    /// Hands a request to whatever answers beside the data plane.
+    pub(crate) async fn aside(&self, head: request::Parts, body: Incoming, limit: u64) -> Response<Body> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let Ok(body) = Limited::new(body, limit).collect().await else {
+            return reply::failure(&malformed("the request body is too large or broke off"));
+        };
+        let aside = Arc::clone(&self.shared.aside);
+        let request = Request::from_parts(head, body.to_bytes());
+        match tokio::task::spawn_blocking(move || aside(request)).await {
+            Ok(response) => response.map(Body::full),
+            Err(_) => reply::failure(&malformed("the request could not be answered; the gateway's own log says why")),
+        }
+    }
+}
+
+fn worker_thread(
+    listener: StdListener,
+    options: &ServerOptions,
+    shared: Arc<Shared>,
+    stopped: watch::Receiver<Option<Duration>>,
+) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(64).build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return tracing::error!(%error, "a worker thread could not start"),
+    };
+    let local = LocalSet::new();
+    let pool = Pool::new(Arc::clone(&shared.tls));
+    let worker = Rc::new(Worker { shared, pool });
+    local.block_on(&runtime, async move {
+        match TcpListener::from_std(listener) {
+            Ok(listener) => serve(listener, options, worker, stopped).await,
+            Err(error) => tracing::error!(%error, "a worker thread could not listen"),
+        }
+    });
+}
+
+async fn serve(
+    listener: TcpListener,
+    options: &ServerOptions,
+    worker: Rc<Worker>,
+    mut stopped: watch::Receiver<Option<Duration>>,
+) {
+    let http = protocol(options);
+    let open = Rc::new(tokio::sync::Notify::new());
+    let mine = Rc::new(std::cell::Cell::new(0_usize));
+    let share = options.connections.div_ceil(options.workers.max(1));
+    let sweeper = tokio::task::spawn_local(sweep(worker.pool.clone()));
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            _ = stopped.changed() => break,
+            accepted = listener.accept(), if mine.get() < share => accepted,
+            () = open.notified() => continue,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of file descriptors, most likely; they come back when clients leave.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        mine.set(mine.get() + 1);
+        worker.shared.connections.fetch_add(1, Ordering::Relaxed);
+        let guard = Open { mine: Rc::clone(&mine), closed: Rc::clone(&open), shared: Arc::clone(&worker.shared) };
+        let connection = connection(stream, http.clone(), Rc::clone(&worker), stopped.clone());
+        tokio::task::spawn_local(async move {
+            connection.await;
+            drop(guard);
+        });
+    }
+    drop(listener);
+    let drain = stopped.borrow().unwrap_or_default();
+    let emptied = async {
+        while mine.get() > 0 {
+            open.notified().await;
+        }
+    };
+    tokio::select! {
+        () = emptied => {}
+        () = tokio::time::sleep(drain) => tracing::warn!(open = mine.get(), "connections were still open when the drain time ended"),
+        _ = stopped.changed() => tracing::warn!(open = mine.get(), "connections were still open when a second signal came"),
+    }
+    sweeper.abort();
+}
+
+/// Counts a connection for as long as it is open.
+struct Open {
+    mine: Rc<std::cell::Cell<usize>>,
+    closed: Rc<tokio::sync::Notify>,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.mine.set(self.mine.get() - 1);
+        self.shared.connections.fetch_sub(1, Ordering::Relaxed);
+        self.closed.notify_one();
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    http: auto::Builder<LocalExecutor>,
+    worker: Rc<Worker>,
+    mut stopped: watch::Receiver<Option<Duration>>,
+) {
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(move |request| {
+        let worker = Rc::clone(&worker);
+        async move { Ok::<_, std::convert::Infallible>(exchange::handle(worker, request).await) }
+    });
+    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        _ = stopped.changed() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a client connection ended early");
+    }
+}
+
+fn protocol(options: &ServerOptions) -> auto::Builder<LocalExecutor> {
+    let mut http = auto::Builder::new(LocalExecutor);
+    http.http1().timer(TokioTimer::new()).header_read_timeout(options.head_within).max_headers(256);
+    http.http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Duration::from_secs(30))
+        .max_concurrent_streams(256)
+        .max_header_list_size(128 * 1024);
+    http
+}
+
+/// Spawns onto the thread it runs on.
+#[derive(Clone, Copy, Debug)]
+struct LocalExecutor;
+
+impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for LocalExecutor {
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(future);
+    }
+}
+
+async fn sweep(pool: Pool) {
+    let mut tick = tokio::time::interval(Duration::from_secs(10));
+    loop {
+        tick.tick().await;
+        pool.sweep();
+    }
+}
+
+/// Several threads may listen on one port, and so could a second gateway by mistake: ask first, without sharing.
+fn refuse_if_in_use(address: SocketAddr) -> Result<(), ServerError> {
+    let socket = socket(address).and_then(|socket| socket.bind(&address.into()));
+    socket.map_err(|cause| match cause.kind() {
+        io::ErrorKind::AddrInUse => ServerError::InUse { address },
+        _ => ServerError::Listen { address, cause },
+    })
+}
+
+fn listen(address: SocketAddr) -> io::Result<StdListener> {
+    let socket = socket(address)?;
+    socket.set_reuse_port(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(1024)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+fn socket(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    Ok(socket)
+}

@@ -1,0 +1,248 @@
+//! The immutable, compiled settings a request runs with. A change makes a new snapshot; requests under way keep
+//! theirs.
+
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use genesis_config::file::Limits;
+use genesis_config::{Environment, ExposeSecret, GatewaySettings, Provider, ProviderAuth, Providers, Secret};
+use http::header::{HeaderName, HeaderValue};
+
+use crate::credential::{StoredKey, StoredKeys};
+
+/// What a snapshot is made of, as gathered from the file, the environment and the store.
+#[derive(Debug)]
+pub struct SnapshotParts {
+    pub providers: Providers,
+    pub gateways: Vec<GatewaySettings>,
+    /// Account ids that are answered; `None`: any.
+    pub accounts: Option<Vec<String>>,
+    pub tokens: Vec<Token>,
+    /// Keys from the sealed store; those of the environment and the file are found here.
+    pub stored_keys: Vec<Key>,
+    pub limits: Limits,
+    /// Addresses named by requests may be private.
+    pub allow_private: bool,
+    /// `genesis dev`: callers need no token, providers without a key are answered by the simulator at this address.
+    pub simulator: Option<SocketAddr>,
+    /// With a simulator: every provider is simulated, also those with a key.
+    pub simulate_all: bool,
+}
+
+/// A gateway token, known by its hash only.
+#[derive(Clone, Debug)]
+pub struct Token {
+    pub id: String,
+    pub hash: [u8; 32],
+    pub run: bool,
+    pub read: bool,
+    pub edit: bool,
+    /// Empty: all gateways.
+    pub gateways: Vec<String>,
+    pub expires_at_ms: Option<i64>,
+}
+
+/// A provider key and where it came from.
+#[derive(Debug)]
+pub struct Key {
+    pub provider: String,
+    pub alias: String,
+    /// Only for this gateway; such a key comes before one for all.
+    pub gateway: Option<String>,
+    pub secret: Secret,
+    /// `stored:<alias>`, `environment`, `config`: what the log says.
+    pub source: String,
+}
+
+/// See the [module](self).
+pub struct Snapshot {
+    pub(crate) gateways: HashMap<String, Arc<GatewaySettings>>,
+    pub(crate) accounts: Option<HashSet<String>>,
+    providers: Providers,
+    targets: HashMap<String, ProviderSetup>,
+    pub(crate) tokens: HashMap<[u8; 32], Token>,
+    pub(crate) keys: StoredKeys,
+    pub(crate) limits: Limits,
+    pub(crate) allow_private: bool,
+    pub(crate) simulator: Option<SocketAddr>,
+    pub(crate) patience: Patience,
+    pub(crate) default_gateway: Arc<GatewaySettings>,
+}
+
+/// What is compiled per provider beside its row.
+pub(crate) struct ProviderSetup {
+    /// Headers from the configuration, added to every call.
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+    /// A header of the configuration that could not be resolved; calls fail with this sentence.
+    pub(crate) unresolved: Option<String>,
+    pub(crate) key_slots: Vec<HeaderName>,
+    pub(crate) simulated: bool,
+}
+
+/// Time limits that hold unless a request asks for shorter ones.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    pub(crate) connect: Duration,
+    pub(crate) first_byte: Duration,
+    pub(crate) idle: Duration,
+}
+
+impl std::fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Snapshot").field("gateways", &self.gateways.keys()).finish_non_exhaustive()
+    }
+}
+
+impl Snapshot {
+    /// Compiles the parts. Nothing here fails: what cannot work is remembered and told to whoever calls it.
+    pub fn compile(parts: SnapshotParts, environment: &Environment) -> Self {
+        let (keys, mut missing) = all_keys(parts.stored_keys, &parts.providers, environment);
+        let keys = StoredKeys::new(keys, &parts.providers);
+        let setup = |provider: &Provider| {
+            let keyed = keys.has_any(&provider.slug) || !provider.headers.is_empty();
+            let simulated = parts.simulator.is_some() && (parts.simulate_all || !keyed && !provider.custom);
+            ProviderSetup::new(provider, environment, simulated)
+        };
+        let mut targets: HashMap<_, _> =
+            parts.providers.iter().map(|provider| (provider.slug.clone(), setup(provider))).collect();
+        missing.retain(|slug, _| !keys.has_any(slug));
+        for (slug, unresolved) in missing {
+            if let Some(setup) = targets.get_mut(&slug) {
+                setup.unresolved.get_or_insert(unresolved);
+            }
+        }
+        let limits = parts.limits.clone();
+        let default_gateway = GatewaySettings {
+            id: "default".to_owned(),
+            authentication: parts.simulator.is_none(),
+            ..GatewaySettings::default()
+        };
+        Self {
+            gateways: parts.gateways.into_iter().map(|gateway| (gateway.id.clone(), Arc::new(gateway))).collect(),
+            accounts: parts.accounts.map(HashSet::from_iter),
+            providers: parts.providers,
+            targets,
+            tokens: parts.tokens.into_iter().map(|token| (token.hash, token)).collect(),
+            keys,
+            patience: Patience {
+                connect: Duration::from_secs(limits.connect_seconds),
+                first_byte: Duration::from_secs(limits.first_byte_seconds),
+                idle: Duration::from_secs(limits.idle_seconds),
+            },
+            limits,
+            allow_private: parts.allow_private,
+            simulator: parts.simulator,
+            default_gateway: Arc::new(default_gateway),
+        }
+    }
+
+    pub(crate) fn provider(&self, slug: &str) -> Option<(&Provider, &ProviderSetup)> {
+        let provider = self.providers.find(slug)?;
+        Some((provider, self.targets.get(&provider.slug)?))
+    }
+
+    pub(crate) fn nearest_provider(&self, slug: &str) -> Option<&str> {
+        self.providers.nearest(slug)
+    }
+
+    /// The token someone presented, if it is one of ours and not expired.
+    pub fn token(&self, presented: &str, now_ms: i64) -> Option<&Token> {
+        let token = self.tokens.get(&genesis_store::token_hash(presented.as_bytes()))?;
+        token.expires_at_ms.is_none_or(|expires| now_ms < expires).then_some(token)
+    }
+
+    /// The settings of all gateways.
+    pub fn gateways(&self) -> impl Iterator<Item = &GatewaySettings> {
+        self.gateways.values().map(AsRef::as_ref)
+    }
+
+    /// Providers that `genesis dev` answers from the simulator, and those it really calls.
+    pub fn simulated_providers(&self) -> (Vec<&str>, Vec<&str>) {
+        let named = |simulated: bool| {
+            let fitting = self.targets.iter().filter(move |(_, setup)| setup.simulated == simulated);
+            let mut slugs: Vec<_> = fitting.map(|(slug, _)| slug.as_str()).collect();
+            slugs.sort_unstable();
+            slugs
+        };
+        (named(true), named(false))
+    }
+}
+
+impl ProviderSetup {
+    fn new(provider: &Provider, environment: &Environment, simulated: bool) -> Self {
+        let mut setup = Self { headers: Vec::new(), unresolved: None, key_slots: Vec::new(), simulated };
+        for (name, value) in &provider.headers {
+            let path = format!("models.providers.{}.headers.{name}", provider.slug);
+            let resolved = match environment.substitute(value) {
+                Ok(value) => value,
+                Err(missing) => {
+                    setup.unresolved = Some(format!("{path}: {missing}"));
+                    continue;
+                }
+            };
+            match (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(resolved.expose_secret())) {
+                (Ok(name), Ok(mut value)) => {
+                    value.set_sensitive(true);
+                    setup.headers.push((name, value));
+                }
+                _ => setup.unresolved = Some(format!("{path}: not a valid HTTP header")),
+            }
+        }
+        let slots = provider.key_slots.iter().filter_map(|slot| HeaderName::from_bytes(slot.as_bytes()).ok());
+        setup.key_slots = slots.collect();
+        setup
+    }
+
+    /// True if calls carry something only authenticated callers may use.
+    pub(crate) fn carries_secrets(&self) -> bool {
+        self.headers.iter().any(|(name, _)| crate::options::is_secret(name.as_str()))
+    }
+}
+
+/// Keys in the order they win for alias `default`: environment, sealed store, configuration file. Also, by provider,
+/// what keeps a key of the file from being read.
+fn all_keys(
+    stored: Vec<Key>,
+    providers: &Providers,
+    environment: &Environment,
+) -> (Vec<Key>, HashMap<String, String>) {
+    let key = |provider: &Provider, secret, source: &str| Key {
+        provider: provider.slug.clone(),
+        alias: "default".to_owned(),
+        gateway: None,
+        secret,
+        source: source.to_owned(),
+    };
+    let mut keys = Vec::new();
+    for provider in providers.iter() {
+        if let Some((secret, _)) = provider.env.iter().find_map(|name| environment.lookup(name)) {
+            keys.push(key(provider, secret.clone(), "environment"));
+        }
+    }
+    keys.extend(stored);
+    let mut missing = HashMap::new();
+    for provider in providers.iter() {
+        let Some(written) = &provider.api_key else { continue };
+        match environment.substitute(written.expose_secret()) {
+            Ok(secret) => keys.push(key(provider, secret, "config")),
+            Err(unresolved) => {
+                let path = format!("models.providers.{}.apiKey", provider.slug);
+                missing.insert(provider.slug.clone(), format!("{path}: {unresolved}"));
+            }
+        }
+    }
+    (keys, missing)
+}
+
+/// Whether a stored key may be attached at all.
+pub(crate) fn attaches_keys(provider: &Provider) -> bool {
+    !matches!(provider.provider_auth, ProviderAuth::Stored)
+}
+
+impl StoredKeys {
+    fn has_any(&self, provider: &str) -> bool {
+        self.iter().any(|key: &StoredKey| key.provider == provider)
+    }
+}

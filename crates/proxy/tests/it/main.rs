@@ -1,0 +1,12 @@
+//! The data plane against the simulator and against upstreams that misbehave, judged from outside: bytes on both
+//! sides, and what the log says afterwards.
+
+mod admission;
+mod breakage;
+mod client;
+mod credentials;
+mod gateway;
+mod identity;
+mod log;
+mod passthrough;
+mod upstream;

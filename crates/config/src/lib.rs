@@ -1,1 +1,45 @@
+//! The product's nouns as plain data: what the configuration file says, checked, and the embedded tables of
+//! providers and prices. No runtime, no network.
+//!
+//! * [`file`]: `genesis.json` as written, every field
+//! * [`problem`]: what is wrong with it: path, line, column, hint
+//! * [`gateway`]: the settings of one gateway, in Cloudflare's field names
+//! * [`environment`]: where `${VAR}` gets its value, and which source wins
+//! * [`provider`]: upstream APIs as rows of data; which URL a path stands for
+//! * [`price`]: what a model costs, dated; exact integer arithmetic
+//! * [`money`]: decimal text to integers, never through a float
+//! * [`secret`]: the type for whatever must not be printed
+//!
+//! Behind these: `read` (JSON5 into types, every mistake at its place), `shapes` (fields written in more than one way),
+//! `check` (rules that types cannot say), `controls` (the parts of a gateway's settings with parts of their own),
+//! `row`, `providers` and `template` (the provider table, merging, path to URL), `price_table` and `model_name`
+//! (finding a price).
 
+mod check;
+mod controls;
+pub mod environment;
+pub mod file;
+pub mod gateway;
+mod model_name;
+pub mod money;
+pub mod price;
+mod price_table;
+pub mod problem;
+pub mod provider;
+mod providers;
+mod read;
+mod row;
+pub mod secret;
+mod shapes;
+mod template;
+
+pub use environment::{Environment, Source, Surroundings, Unresolved, home_dir};
+pub use file::{EnvBlock, File, GatewayBlock, LoadError, ProviderAuth, ProviderPatch};
+pub use gateway::{GatewayId, GatewaySettings};
+pub use price::{Cost, Price};
+pub use price_table::PriceTable;
+pub use problem::Problem;
+pub use provider::{Auth, Provider, UrlError, Version};
+pub use providers::Providers;
+pub use secret::{ExposeSecret, Secret};
+pub use template::Template;

@@ -1,0 +1,215 @@
+//! What a gateway does besides relaying: spend limits, guardrails, data loss prevention, exporters.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::gateway::Technique;
+use crate::money::Usd;
+use crate::problem::{Problem, join};
+
+/// Spend limits: rules over USD per window.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SpendLimits {
+    pub enabled: bool,
+    /// At most 20.
+    pub rules: Vec<SpendRule>,
+}
+
+impl SpendLimits {
+    pub(crate) fn check(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if self.rules.len() > 20 {
+            problems.push(Problem::at(
+                "spend_limits.rules",
+                "a gateway has at most 20 spend rules",
+            ));
+        }
+        for (index, rule) in self.rules.iter().enumerate() {
+            let path = format!("spend_limits.rules[{index}]");
+            if rule.id.is_empty() {
+                problems.push(Problem::at(format!("{path}.id"), "a spend rule needs an id"));
+            } else if self.rules[..index].iter().any(|other| other.id == rule.id) {
+                problems.push(Problem::at(format!("{path}.id"), "another rule has this id"));
+            }
+            if rule.limit.0 < 0 {
+                problems.push(Problem::at(format!("{path}.limit"), "a limit cannot be negative"));
+            }
+        }
+        problems
+    }
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct SpendRule {
+    pub id: String,
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    #[serde(default)]
+    pub limit_type: LimitType,
+    /// US dollars.
+    pub limit: Usd,
+    /// Seconds.
+    pub window: u64,
+    #[serde(default = "sliding")]
+    pub technique: Technique,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, Dimension>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<Dimension>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<Dimension>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitType {
+    #[default]
+    Cost,
+}
+
+/// How a rule treats one property of a request.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case", tag = "mode")]
+pub enum Dimension {
+    /// The rule applies only to these values.
+    Filter { values: Vec<String> },
+    /// Each value has a budget of its own.
+    Partition {},
+}
+
+/// Content categories (`S1`–`S13`, `P1`) and what to do about them; a category left out is ignored.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Guardrails {
+    pub prompt: BTreeMap<String, Action>,
+    pub response: BTreeMap<String, Action>,
+}
+
+impl Guardrails {
+    pub(crate) fn check(&self) -> Vec<Problem> {
+        let known = |category: &str| {
+            category == "P1"
+                || category
+                    .strip_prefix('S')
+                    .and_then(|number| number.parse::<u8>().ok())
+                    .is_some_and(|number| (1..=13).contains(&number))
+        };
+        let sides = [
+            ("guardrails.prompt", &self.prompt),
+            ("guardrails.response", &self.response),
+        ];
+        sides
+            .into_iter()
+            .flat_map(|(path, side)| side.keys().map(move |category| (path, category)))
+            .filter(|(_, category)| !known(category))
+            .map(|(path, category)| {
+                Problem::at(join(path, category), "unknown category")
+                    .with_hint("categories are S1 to S13 and P1")
+            })
+            .collect()
+    }
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Action {
+    Flag,
+    Block,
+}
+
+/// Data loss prevention: either one action over profiles, or policies.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Dlp {
+    pub enabled: bool,
+    /// The older form.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub action: Option<Action>,
+    /// The older form.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub profiles: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<DlpPolicy>,
+}
+
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct DlpPolicy {
+    pub id: String,
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    pub action: Action,
+    pub check: Vec<Side>,
+    pub profiles: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Side {
+    Request,
+    Response,
+}
+
+/// Where OpenTelemetry spans are sent.
+#[derive(Clone, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OtelExporter {
+    pub url: String,
+    pub headers: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authorization: Option<String>,
+    pub content_type: OtelEncoding,
+}
+
+impl fmt::Debug for OtelExporter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OtelExporter")
+            .field("url", &self.url)
+            .field("headers", &self.headers.keys().collect::<Vec<_>>())
+            .field("content_type", &self.content_type)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OtelEncoding {
+    #[default]
+    Json,
+    Protobuf,
+}
+
+/// Usage events posted to Stripe.
+#[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stripe {
+    pub authorization: String,
+    #[serde(default)]
+    pub usage_events: Vec<StripeEvent>,
+}
+
+impl fmt::Debug for Stripe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stripe")
+            .field("usage_events", &self.usage_events.len())
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct StripeEvent {
+    pub payload: String,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn sliding() -> Technique {
+    Technique::Sliding
+}

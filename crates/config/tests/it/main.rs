@@ -1,0 +1,12 @@
+//! What the crate promises, seen from outside.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that finds nothing to unwrap has failed"
+)]
+
+mod environment;
+mod file;
+mod gateway;
+mod prices;
+mod providers;

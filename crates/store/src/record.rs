@@ -8,7 +8,7 @@ use uuid::Uuid;
 /// Everything the log keeps of one exchange apart from its bodies (see [`Payload`]).
 ///
 /// Field names follow Cloudflare's log object where it has one (`cloudflare-ai-gateway` §7.3).
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct LogRecord {
     /// UUIDv7; sorts by time and is unique across nodes. Also the value of `cf-aig-log-id`.
     pub id: Uuid,
@@ -70,9 +70,10 @@ pub struct LogRecord {
 }
 
 /// How an exchange ended.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
+    #[default]
     /// Answered in full with a status below 400.
     Success,
     /// The provider answered with an error, or sent one inside its stream.

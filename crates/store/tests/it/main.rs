@@ -1,0 +1,21 @@
+//! Tests of the store through its public API.
+//!
+//! * `conformance`: what every backend must do; takes a function that opens an empty store
+//! * `journal`: order, bounds, retention, ill stores
+//! * `crash`: a killed process loses nothing it was told is written
+//! * `files`: modes, migrations, damage
+//! * `model`: filters and totals against a plain in-memory model
+//! * `cost`: what logging costs; run by hand
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod conformance;
+mod cost;
+mod crash;
+mod files;
+mod journal;
+mod model;
+mod support;
+
+/// The product's allocator, so that `cost` measures what the product pays.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

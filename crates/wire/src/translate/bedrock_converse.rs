@@ -1,0 +1,7 @@
+//! Bedrock Converse, as a provider speaks it.
+
+mod answer;
+mod write;
+
+pub(super) use answer::{StreamReader, read_answer};
+pub(super) use write::write_request;

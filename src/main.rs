@@ -1,1 +1,38 @@
-fn main() {}
+//! `genesis`: an AI gateway you run yourself, and the command that sets it up, talks through it and watches it.
+//!
+//! * `cli`: the arguments, as typed
+//! * `command`: one file per command
+//! * `home`: the folder everything lives in, and what is in it
+//! * `assemble`: file + environment + store → the snapshot the gateway runs with
+//! * `control`: notices changes and applies them while the gateway runs
+//! * `retention`: how many log records each gateway keeps
+//! * `render`: tables, money and times for people
+//! * `printer`: everything that is written for people or scripts
+
+mod assemble;
+mod cli;
+mod command;
+mod control;
+mod home;
+mod printer;
+mod render;
+mod retention;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::Cli;
+use crate::printer::Printer;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let printer = Printer::new(cli.quiet);
+    match command::run(cli, &printer) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => printer.failed(&error),
+    }
+}

@@ -15,7 +15,7 @@ use genesis_store::{Journal, Store};
 use http::{Method, Request, Response, StatusCode};
 
 /// Answers everything that is not a call to a provider.
-pub fn aside(store: Store, journal: Journal) -> Arc<dyn Fn(Request<Bytes>) -> Response<Bytes> + Send + Sync> {
+pub fn aside(store: Store, journal: Arc<Journal>) -> Arc<dyn Fn(Request<Bytes>) -> Response<Bytes> + Send + Sync> {
     Arc::new(move |request| answer(&store, &journal, &request))
 }
 

@@ -1,7 +1,7 @@
 //! Token → caller and rights.
 
 use http::HeaderMap;
-use http::header::HeaderName;
+use http::header::{AUTHORIZATION, HeaderName};
 
 use genesis_config::GatewaySettings;
 use http::StatusCode;
@@ -26,8 +26,13 @@ impl Caller {
 }
 
 /// Headers in which clients put a provider key, and so, if they can set no other, our token.
-pub(crate) const PROVIDER_SLOTS: [&str; 5] =
-    ["authorization", "x-api-key", "x-goog-api-key", "api-key", "xi-api-key"];
+static PROVIDER_SLOTS: [HeaderName; 5] = [
+    AUTHORIZATION,
+    HeaderName::from_static("x-api-key"),
+    HeaderName::from_static("x-goog-api-key"),
+    HeaderName::from_static("api-key"),
+    HeaderName::from_static("xi-api-key"),
+];
 
 /// How our tokens begin. A mistyped or cut one must not travel on either.
 pub(crate) const TOKEN_PREFIX: &str = "gt_";
@@ -82,7 +87,7 @@ pub(crate) fn unauthorized(description: impl Into<String>) -> Failure {
 /// Removes every header that holds one of our tokens and returns the first.
 fn take_from_slots(headers: &mut HeaderMap) -> Option<String> {
     let mut found = None;
-    for slot in PROVIDER_SLOTS {
+    for slot in &PROVIDER_SLOTS {
         let Some(value) = headers.get(slot).and_then(|value| value.to_str().ok()) else { continue };
         let value = bare(value);
         if value.starts_with(TOKEN_PREFIX) {

@@ -34,7 +34,7 @@ impl Attempt<'_> {
             first_byte: self.first_byte.unwrap_or(self.patience.first_byte).min(self.patience.first_byte),
         };
         let credential = self.credential_headers(pool, &body, patience).await?;
-        let head = self.head(&credential);
+        let head = self.head(&credential).end(&body);
         let slug = &self.provider.slug;
         upstream::send(pool, &self.target.origin, &head, body, patience).await.map_err(|error| failure(slug, &error))
     }
@@ -85,7 +85,7 @@ impl Attempt<'_> {
         let mantle = authority.starts_with("bedrock-mantle");
         let request = SignedRequest {
             method: self.method.as_str(),
-            url: &self.target.url,
+            url: &self.target.url(),
             headers,
             body,
             service: if mantle { "bedrock-mantle" } else { "bedrock" },

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::{Bytes, BytesMut};
 use genesis_config::GatewaySettings;
 use genesis_wire::peek::peek;
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{self, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Request, Response, StatusCode, Uri, request};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
@@ -98,11 +98,11 @@ impl Exchange<'_> {
         let found = snapshot.provider(slug);
         let (provider, setup) = found.ok_or_else(|| plan::unknown_provider(snapshot, slug))?;
         self.receipt.addressed(&provider.slug, rest);
+        if let Some(unresolved) = setup.unresolved.as_ref().filter(|_| !setup.simulated) {
+            return Err(Failure::misconfigured(unresolved.clone()));
+        }
         let target = plan::target(snapshot, provider, setup, account, rest, query.as_deref(), &head.headers)?;
         if !target.simulated {
-            if let Some(unresolved) = &setup.unresolved {
-                return Err(Failure::misconfigured(unresolved.clone()));
-            }
             if setup.carries_secrets() && !caller.may_use_keys() {
                 return Err(unauthorized(format!("provider {slug} is open to authenticated callers only")));
             }
@@ -183,11 +183,23 @@ impl Exchange<'_> {
     }
 }
 
+/// Response headers that speak about the provider's own connection.
+static HOP_BY_HOP: [HeaderName; 8] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    header::PROXY_AUTHENTICATE,
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
 /// The provider's status, headers and body, less what belongs to its own connection.
 fn deliver(answer: Answer, receipt: Receipt, idle: Duration, simulated: bool) -> Response<Body> {
     static SIMULATED: HeaderName = HeaderName::from_static("cf-aig-simulated");
     let Answer { status, mut headers, body } = answer;
-    for name in ["connection", "keep-alive", "proxy-authenticate", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"] {
+    for name in &HOP_BY_HOP {
         headers.remove(name);
     }
     if simulated {

@@ -1,5 +1,7 @@
 //! Body facts and settings → where the call goes, without I/O.
 
+use std::sync::Arc;
+
 use genesis_config::{GatewaySettings, Provider, UrlError};
 use genesis_wire::{Dialect, model_in_path};
 use http::{HeaderMap, StatusCode};
@@ -11,14 +13,20 @@ use crate::upstream::Origin;
 /// Where one call goes.
 #[derive(Debug)]
 pub(crate) struct Target {
-    pub(crate) origin: Origin,
+    pub(crate) origin: Arc<Origin>,
     pub(crate) path_and_query: String,
-    /// The whole URL, for signatures.
-    pub(crate) url: String,
     pub(crate) dialect: Option<Dialect>,
     /// The model as the path names it, for dialects that keep it there.
     pub(crate) model: Option<String>,
     pub(crate) simulated: bool,
+}
+
+impl Target {
+    /// The whole URL, for signatures.
+    pub(crate) fn url(&self) -> String {
+        let scheme = if self.origin.tls { "https" } else { "http" };
+        format!("{scheme}://{}{}", self.origin.authority(), self.path_and_query)
+    }
 }
 
 /// The one target of a provider-path request.
@@ -53,8 +61,7 @@ pub(crate) fn target(
         }
         _ => false,
     };
-    let url = format!("{}://{}{path_and_query}", if origin.tls { "https" } else { "http" }, origin.authority());
-    Ok(Target { origin, path_and_query, url, dialect, model, simulated })
+    Ok(Target { origin: Arc::new(origin), path_and_query, dialect, model, simulated })
 }
 
 /// The settings of a gateway, or Cloudflare's own error for one that does not exist.
@@ -62,7 +69,7 @@ pub(crate) fn gateway<'a>(
     snapshot: &'a Snapshot,
     account: &str,
     id: &str,
-) -> Result<&'a std::sync::Arc<GatewaySettings>, Failure> {
+) -> Result<&'a Arc<GatewaySettings>, Failure> {
     let known_account = snapshot.accounts.as_ref().is_none_or(|accounts| accounts.contains(account));
     let gateway = match snapshot.gateways.get(id) {
         Some(gateway) => Some(gateway),

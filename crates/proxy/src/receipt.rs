@@ -24,6 +24,8 @@ use crate::watch::Watch;
 
 /// Longest body the log keeps, per direction.
 const BODY_LIMIT: usize = 10 * 1024 * 1024;
+/// Bodies up to this size are copied for the log, larger ones shared with the connection's buffers.
+const SHARED_FROM: usize = 32 * 1024;
 /// Status in the log when a client left before there was an answer; never sent.
 const CLIENT_LEFT: u16 = 499;
 
@@ -136,7 +138,7 @@ impl Receipt {
         self.record.simulated = target.simulated;
         self.record.stream = stream;
         if let Some(model) = model.or(target.model.as_deref()) {
-            model.chars().take(256).collect::<String>().clone_into(&mut self.record.model);
+            self.record.model = model[..model.floor_char_boundary(256)].to_owned();
         }
     }
 
@@ -283,7 +285,7 @@ impl Drop for Receipt {
             request: request.take(BODY_LIMIT),
             response: self.response.take(BODY_LIMIT),
         });
-        self.shared.journal.push((*self.record).clone(), payload);
+        self.shared.journal.push(std::mem::take(&mut *self.record), payload);
     }
 }
 
@@ -333,6 +335,10 @@ impl Capture {
             bytes = self.joined.split().freeze();
         }
         bytes.truncate(limit);
+        if bytes.len() <= SHARED_FROM {
+            // A small slice would keep a whole read buffer alive until the log is written.
+            return Bytes::copy_from_slice(&bytes);
+        }
         bytes
     }
 }
@@ -376,7 +382,7 @@ fn known_price(snapshot: &Arc<Snapshot>, provider: &str, model: &str, at_ms: i64
 
 fn text(headers: &HeaderMap, name: &HeaderName) -> String {
     let value = headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    value.chars().take(512).collect()
+    value[..value.len().min(512)].to_owned() // `to_str` lets ASCII through only
 }
 
 fn request_head(head: &request::Parts) -> String {

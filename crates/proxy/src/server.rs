@@ -44,7 +44,7 @@ pub enum Event {
 /// What all threads see.
 pub struct Shared {
     snapshot: ArcSwap<Snapshot>,
-    pub(crate) journal: Journal,
+    pub(crate) journal: Arc<Journal>,
     aside: Aside,
     events: std::sync::mpsc::SyncSender<Event>,
     tls: Arc<TlsSetup>,
@@ -95,7 +95,7 @@ impl Hurry {
 impl Shared {
     pub fn new(
         snapshot: Snapshot,
-        journal: Journal,
+        journal: Arc<Journal>,
         aside: Aside,
         events: std::sync::mpsc::SyncSender<Event>,
     ) -> Self {

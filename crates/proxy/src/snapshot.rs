@@ -73,6 +73,8 @@ pub struct Snapshot {
 
 /// What is compiled per provider beside its row.
 pub(crate) struct ProviderSetup {
+    /// Its row, with `${VAR}` in its address replaced.
+    provider: Provider,
     /// Headers from the configuration, added to every call.
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     /// A header of the configuration that could not be resolved; calls fail with this sentence.
@@ -139,8 +141,8 @@ impl Snapshot {
     }
 
     pub(crate) fn provider(&self, slug: &str) -> Option<(&Provider, &ProviderSetup)> {
-        let provider = self.providers.find(slug)?;
-        Some((provider, self.targets.get(&provider.slug)?))
+        let setup = self.targets.get(&self.providers.find(slug)?.slug)?;
+        Some((&setup.provider, setup))
     }
 
     pub(crate) fn nearest_provider(&self, slug: &str) -> Option<&str> {
@@ -172,7 +174,10 @@ impl Snapshot {
 
 impl ProviderSetup {
     fn new(provider: &Provider, environment: &Environment, simulated: bool) -> Self {
-        let mut setup = Self { headers: Vec::new(), unresolved: None, key_slots: Vec::new(), simulated };
+        let address = provider.resolved(environment);
+        let unresolved = address.as_ref().err().map(|error| format!("models.providers.{}.baseUrl: {error}", provider.slug));
+        let resolved = address.unwrap_or_else(|_| provider.clone());
+        let mut setup = Self { provider: resolved, headers: Vec::new(), unresolved, key_slots: Vec::new(), simulated };
         for (name, value) in &provider.headers {
             let path = format!("models.providers.{}.headers.{name}", provider.slug);
             let resolved = match environment.substitute(value) {

@@ -20,6 +20,7 @@ mod http1;
 mod io;
 mod pool;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use answer::{Answer, AnswerBody};
@@ -83,13 +84,14 @@ pub(crate) enum SendError {
 /// back over it, the request is sent once more over a fresh one.
 pub(crate) async fn send(
     pool: &Pool,
-    origin: &Origin,
+    origin: &Arc<Origin>,
     head: &RequestHead,
     body: Outgoing,
     patience: Patience,
 ) -> Result<Answer, SendError> {
     let mut body = body;
-    if let Some(connection) = pool.take(origin) {
+    let once = matches!(body, Outgoing::Streamed(_));
+    if let Some(connection) = pool.take(origin, once) {
         let again = match &body {
             Outgoing::Whole(bytes) => Some(bytes.clone()),
             Outgoing::Streamed(_) => None,

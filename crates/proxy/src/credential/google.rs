@@ -151,7 +151,9 @@ impl GoogleKey {
             .ok_or_else(|| "its token_uri is not a URL".to_owned())?;
         let mut head = RequestHead::new(Method::POST, &path, &origin.authority());
         head.header(&CONTENT_TYPE, &FORM);
-        let answer = upstream::send(pool, &origin, &head, Outgoing::Whole(form.into()), patience)
+        let body = Outgoing::Whole(form.into());
+        let head = head.end(&body);
+        let answer = upstream::send(pool, &Arc::new(origin), &head, body, patience)
             .await
             .map_err(|error| format!("the token endpoint did not answer: {error}"))?;
         let body = answer.body.collect(64 * 1024).await.map_err(|error| error.to_string())?;

@@ -1,5 +1,6 @@
 //! The body of a provider's answer, read straight from its socket.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -19,8 +20,8 @@ pub(crate) struct Answer {
 
 impl Answer {
     /// Lets the connection go back to `pool` once the body has been read to its end.
-    pub(super) fn pooled(mut self, pool: &Pool, origin: &Origin) -> Self {
-        self.body.home = Some((pool.clone(), origin.clone()));
+    pub(super) fn pooled(mut self, pool: &Pool, origin: &Arc<Origin>) -> Self {
+        self.body.home = Some((pool.clone(), Arc::clone(origin)));
         self.body.release_if_done();
         self
     }
@@ -31,7 +32,7 @@ pub(crate) struct AnswerBody {
     connection: Option<Connection>,
     framing: Framing,
     reusable: bool,
-    home: Option<(Pool, Origin)>,
+    home: Option<(Pool, Arc<Origin>)>,
     upload: Option<Box<Upload>>,
 }
 

@@ -20,10 +20,9 @@ use super::{Outgoing, SendError};
 const HEAD_LIMIT: usize = 64 * 1024;
 const HEADER_COUNT: usize = 128;
 
-/// The request line and headers, ready to be written; framing headers are added by [`exchange`].
+/// The request line and headers; [`RequestHead::end`] makes them ready to be written.
 pub(crate) struct RequestHead {
     method: Method,
-    /// Everything up to and without the empty line.
     bytes: Vec<u8>,
 }
 
@@ -41,6 +40,22 @@ impl RequestHead {
         for piece in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
             self.bytes.extend_from_slice(piece);
         }
+    }
+
+    /// Says where the body ends, and ends the head.
+    pub(crate) fn end(mut self, body: &Outgoing) -> Self {
+        let length = match body {
+            Outgoing::Whole(bytes) => Some(bytes.len() as u64),
+            Outgoing::Streamed(upload) => upload.length(),
+        };
+        match length {
+            // Methods without a body do not announce an empty one.
+            Some(0) if matches!(self.method, Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS) => {}
+            Some(length) => self.header(&CONTENT_LENGTH, &HeaderValue::from(length)),
+            None => self.header(&TRANSFER_ENCODING, &HeaderValue::from_static("chunked")),
+        }
+        self.bytes.extend_from_slice(b"\r\n");
+        self
     }
 }
 
@@ -116,8 +131,7 @@ async fn write_and_read(mut connection: Connection, head: &RequestHead, body: Ou
         Outgoing::Whole(bytes) => (bytes, None),
         Outgoing::Streamed(upload) => (Bytes::new(), Some(upload)),
     };
-    let head_bytes = framed(head, &whole, upload.as_deref());
-    let mut sent = Sent { head: &head_bytes, body: &whole, done: false };
+    let mut sent = Sent { head: &head.bytes, body: &whole, done: false };
     let parsed = poll_fn(|cx| {
         let write_error = match sent.poll(cx, &mut connection) {
             Poll::Ready(Ok(())) => match upload.as_mut().map(|upload| upload.poll(cx, &mut connection)) {
@@ -138,6 +152,9 @@ async fn write_and_read(mut connection: Connection, head: &RequestHead, body: Ou
                 return Poll::Ready(Ok(parsed));
             }
             match connection.poll_fill(cx) {
+                Poll::Ready(Ok(0)) if !connection.read.is_empty() => {
+                    return Poll::Ready(Err(SendError::NotHttp("it was cut off inside its head".into())));
+                }
                 Poll::Ready(Ok(0)) => {
                     let error = write_error.unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into());
                     return Poll::Ready(Err(SendError::Broken(error)));
@@ -183,24 +200,6 @@ impl Sent<'_> {
         self.done = true;
         Poll::Ready(Ok(()))
     }
-}
-
-/// The head with the header that says where the body ends.
-fn framed(head: &RequestHead, whole: &Bytes, upload: Option<&Upload>) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(head.bytes.len() + 40);
-    bytes.extend_from_slice(&head.bytes);
-    let length = match upload {
-        Some(upload) => upload.length(),
-        None => Some(whole.len() as u64),
-    };
-    match length {
-        // Methods without a body do not announce an empty one.
-        Some(0) if matches!(head.method, Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS) => {}
-        Some(length) => bytes.extend_from_slice(format!("content-length: {length}\r\n").as_bytes()),
-        None => bytes.extend_from_slice(b"transfer-encoding: chunked\r\n"),
-    }
-    bytes.extend_from_slice(b"\r\n");
-    bytes
 }
 
 fn chunk(data: &Bytes) -> Bytes {

@@ -14,10 +14,12 @@ use super::Origin;
 const IDLE_PER_ORIGIN: usize = 256;
 /// Providers and their load balancers close idle connections after 60 s or more; we are first.
 const IDLE_FOR: Duration = Duration::from_secs(50);
+/// A connection used so recently is taken without asking the kernel whether it is still open.
+const SURELY_ALIVE: Duration = Duration::from_millis(200);
 
 #[derive(Clone)]
 pub(crate) struct Pool {
-    idle: Rc<RefCell<HashMap<Origin, Vec<Idle>>>>,
+    idle: Rc<RefCell<HashMap<Arc<Origin>, Vec<Idle>>>>,
     tls: Arc<TlsSetup>,
 }
 
@@ -35,26 +37,28 @@ impl Pool {
         &self.tls
     }
 
-    /// The most recently used connection that is still alive.
-    pub(crate) fn take(&self, origin: &Origin) -> Option<Connection> {
+    /// The most recently used connection that is still alive. `probe`: ask the kernel, also if it was used just now,
+    /// since this request cannot be sent twice.
+    pub(crate) fn take(&self, origin: &Origin, probe: bool) -> Option<Connection> {
         let mut idle = self.idle.borrow_mut();
         let kept = idle.get_mut(origin)?;
         while let Some(Idle { mut connection, since }) = kept.pop() {
-            if since.elapsed() < IDLE_FOR && connection.is_idle_alive() {
+            let idle = since.elapsed();
+            if idle < SURELY_ALIVE && !probe || idle < IDLE_FOR && connection.is_idle_alive() {
                 return Some(connection);
             }
         }
         None
     }
 
-    pub(crate) fn put(&self, origin: &Origin, connection: Connection) {
+    pub(crate) fn put(&self, origin: &Arc<Origin>, connection: Connection) {
         let mut idle = self.idle.borrow_mut();
         let since = Instant::now();
         match idle.get_mut(origin) {
             Some(kept) if kept.len() >= IDLE_PER_ORIGIN => {}
             Some(kept) => kept.push(Idle { connection, since }),
             None => {
-                idle.insert(origin.clone(), vec![Idle { connection, since }]);
+                idle.insert(Arc::clone(origin), vec![Idle { connection, since }]);
             }
         }
     }

@@ -60,7 +60,7 @@ impl Gateway {
         let parts = parts(&setup.config, tokens, keys.collect(), setup.simulator);
         let snapshot = Snapshot::compile(parts, &Environment::of(setup.environment));
         let options = JournalOptions { commit_interval: Duration::from_millis(5), ..JournalOptions::default() };
-        let journal = Journal::start(&store, options);
+        let journal = Arc::new(Journal::start(&store, options));
         let (tell, events) = sync_channel(16);
         let aside: genesis_proxy::Aside = Arc::new(|_| http::Response::new("aside".into()));
         let shared = Arc::new(Shared::new(snapshot, journal, aside, tell));

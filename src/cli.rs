@@ -1,0 +1,75 @@
+//! The arguments, as typed.
+
+use std::net::SocketAddr;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::command::{key, logs, token, usage};
+
+/// An AI gateway you run yourself that speaks Cloudflare AI Gateway's API.
+#[derive(Debug, Parser)]
+#[command(name = "genesis", version, arg_required_else_help = true, propagate_version = true)]
+#[command(after_help = "Start with `genesis dev`: a complete gateway on this machine, with no key, no account and no network.")]
+pub(crate) struct Cli {
+    /// Print results and errors only.
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a complete gateway on loopback: providers without a key are simulated, callers need no token
+    Dev(Dev),
+    /// Run the gateway
+    #[command(subcommand)]
+    Gateway(Gateway),
+    /// Gateway tokens: who may call
+    #[command(subcommand)]
+    Token(token::Token),
+    /// Provider keys the gateway keeps and attaches (BYOK)
+    #[command(subcommand)]
+    Key(key::Key),
+    /// Look at what went through the gateway
+    Logs(logs::Logs),
+    /// Totals: requests, tokens, cost
+    Usage(usage::Usage),
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  genesis dev\n  genesis dev --port 0 --gateway prod --simulate-all\n\nAnswers of the simulator carry the header `cf-aig-simulated: true`.")]
+pub(crate) struct Dev {
+    /// Port on 127.0.0.1; 0 lets the system choose
+    #[arg(long, default_value_t = 18789, env = "GENESIS_GATEWAY_PORT")]
+    pub(crate) port: u16,
+    /// Answer to this gateway id too (`default` and those of the configuration file always exist)
+    #[arg(long, value_name = "ID")]
+    pub(crate) gateway: Vec<String>,
+    /// Simulate every provider, also those with a key
+    #[arg(long)]
+    pub(crate) simulate_all: bool,
+    /// Print one JSON line with the address when ready
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Gateway {
+    /// Run it in the foreground until it is told to stop
+    Run(Run),
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  genesis gateway run\n  genesis gateway run --listen 0.0.0.0:18789\n\nSIGTERM and Ctrl-C drain: exchanges under way may finish (gateway.drainSeconds).")]
+pub(crate) struct Run {
+    /// Address to listen on (default: gateway.listen of the configuration file, else 127.0.0.1:18789)
+    #[arg(long, conflicts_with = "port")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Port on 127.0.0.1
+    #[arg(long, env = "GENESIS_GATEWAY_PORT")]
+    pub(crate) port: Option<u16>,
+    /// Listen beyond loopback even though a gateway asks for no token
+    #[arg(long)]
+    pub(crate) allow_open: bool,
+}

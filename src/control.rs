@@ -1,0 +1,225 @@
+//! The running gateway: what starts it, what watches its settings while it runs, what stops it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime};
+
+use genesis_config::GatewaySettings;
+use genesis_proxy::{Event, Server, ServerError, ServerOptions, Shared};
+use genesis_store::{Journal, JournalOptions, Store};
+
+use crate::assemble::{self, DevMode};
+use crate::home::{Home, Settings};
+use crate::printer::{Failed, Printer};
+use crate::retention::Kept;
+
+/// How often the files and the store are looked at for changes.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Events from the data plane that may wait; more are only repetitions.
+const EVENTS: usize = 64;
+
+pub(crate) struct Running {
+    pub(crate) shared: Arc<Shared>,
+    server: Server,
+    watcher: Watcher,
+    drain: Duration,
+}
+
+/// Everything a gateway is started with.
+pub(crate) struct Start {
+    pub(crate) home: Home,
+    pub(crate) settings: Settings,
+    pub(crate) listen: SocketAddr,
+    pub(crate) dev: Option<DevMode>,
+}
+
+impl Running {
+    pub(crate) fn start(start: Start, printer: &Printer) -> Result<Self, Failed> {
+        let Start { home, settings, listen, dev } = start;
+        for warning in &settings.warnings {
+            printer.warn(warning);
+        }
+        let store = home.store(&settings)?;
+        let (snapshot, warnings) = assemble::snapshot(&settings, Some(&store), dev.as_ref())?;
+        for warning in &warnings {
+            printer.warn(warning);
+        }
+        let kept = Kept::default();
+        kept.apply(&snapshot);
+        let options = JournalOptions { retention: kept.lookup(), ..JournalOptions::default() };
+        let journal = Arc::new(Journal::start(&store, options));
+        let (events, heard) = sync_channel(EVENTS);
+        let aside = genesis_admin::aside(store.clone(), Arc::clone(&journal));
+        let shared = Arc::new(Shared::new(snapshot, journal, aside, events));
+        let block = &settings.file.gateway;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let options = ServerOptions {
+            listen,
+            workers: block.workers.unwrap_or(cores),
+            connections: usize::try_from(block.limits.connections).unwrap_or(usize::MAX),
+            head_within: Duration::from_secs(block.limits.header_seconds),
+        };
+        let drain = Duration::from_secs(block.drain_seconds);
+        // Off the request path: the price index is built once, when first asked.
+        std::thread::spawn(|| genesis_config::PriceTable::builtin().warm());
+        let server = Server::start(&options, &shared).map_err(not_started)?;
+        let watcher = Watcher::start(home, store, Arc::clone(&shared), dev, kept, heard)?;
+        Ok(Self { shared, server, watcher, drain })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// Waits for Ctrl-C or SIGTERM, drains, writes what is still in the journal.
+    pub(crate) fn until_stopped(self, printer: &Printer) -> Result<(), Failed> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let signal = runtime.block_on(stop_signal())?;
+        printer.note(format!("{signal}: draining for at most {} s", self.drain.as_secs()));
+        // A second signal ends the wait. The thread is left behind if none comes.
+        let hurry = self.server.hurry();
+        std::thread::spawn(move || runtime.block_on(stop_signal()).map(|_| hurry.now()));
+        self.server.shutdown(self.drain);
+        self.watcher.stop();
+        let journal = self.shared.journal();
+        if !journal.flush(Duration::from_secs(10)) {
+            let stats = journal.stats();
+            printer.warn(format!("{} log records could not be written: {}", stats.pending, stats.last_error.unwrap_or_default()));
+        }
+        journal.close();
+        Ok(())
+    }
+}
+
+async fn stop_signal() -> std::io::Result<&'static str> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(tokio::select! {
+        _ = interrupt.recv() => "interrupted",
+        _ = terminate.recv() => "asked to stop",
+    })
+}
+
+fn not_started(error: ServerError) -> Failed {
+    match &error {
+        ServerError::InUse { address } => Failed::new(error.to_string())
+            .hint(format!("is another gateway running? `ss -ltnp 'sport = :{}'` shows who listens", address.port())),
+        _ => Failed::new(error.to_string()),
+    }
+}
+
+/// Applies changes of `genesis.json`, `.env`, tokens and keys while the gateway runs, and does what the data plane
+/// must not wait for.
+struct Watcher {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+struct Watched {
+    home: Home,
+    store: Store,
+    shared: Arc<Shared>,
+    dev: Option<DevMode>,
+    kept: Kept,
+    seen: Seen,
+}
+
+/// What the settings looked like when they were last read.
+#[derive(Debug, Eq, PartialEq)]
+struct Seen {
+    files: Vec<Option<(SystemTime, u64)>>,
+    store: Option<u64>,
+}
+
+impl Watcher {
+    fn start(
+        home: Home,
+        store: Store,
+        shared: Arc<Shared>,
+        dev: Option<DevMode>,
+        kept: Kept,
+        events: Receiver<Event>,
+    ) -> Result<Self, Failed> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let seen = Seen::now(&home, &store);
+        let mut watched = Watched { home, store, shared, dev, kept, seen };
+        let thread = std::thread::Builder::new().name("settings".to_owned()).spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                match events.recv_timeout(LOOK_EVERY) {
+                    Ok(event) => watched.happened(event),
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
+                watched.look();
+            }
+        })?;
+        Ok(Self { stop, thread })
+    }
+
+    fn stop(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let _ = self.thread.join();
+    }
+}
+
+impl Watched {
+    fn happened(&mut self, event: Event) {
+        match event {
+            Event::DefaultGatewayUsed { account } => {
+                let settings = GatewaySettings { id: "default".to_owned(), ..GatewaySettings::default() };
+                let Ok(settings) = serde_json::to_value(&settings) else { return };
+                match self.store.ensure_gateway(&account, "default", &settings, now_ms()) {
+                    Ok(true) => tracing::info!(account, "gateway `default` created on its first authenticated call"),
+                    Ok(false) => {}
+                    Err(error) => tracing::warn!(%error, "gateway `default` could not be kept; it works all the same"),
+                }
+            }
+        }
+    }
+
+    fn look(&mut self) {
+        let now = Seen::now(&self.home, &self.store);
+        if now == self.seen {
+            return;
+        }
+        self.seen = now;
+        let applied = self.home.settings().and_then(|settings| {
+            let (snapshot, warnings) = assemble::snapshot(&settings, Some(&self.store), self.dev.as_ref())?;
+            self.kept.apply(&snapshot);
+            self.shared.replace_snapshot(snapshot);
+            Ok(warnings)
+        });
+        match applied {
+            Ok(warnings) => {
+                tracing::info!("settings changed and applied");
+                for warning in warnings {
+                    tracing::warn!("{warning}");
+                }
+            }
+            Err(failed) => tracing::warn!("settings changed but cannot be used; the old ones stay: {failed}"),
+        }
+    }
+}
+
+impl Seen {
+    fn now(home: &Home, store: &Store) -> Self {
+        let stamp = |path: PathBuf| {
+            let metadata = std::fs::metadata(path).ok()?;
+            Some((metadata.modified().ok()?, metadata.len()))
+        };
+        Self {
+            files: vec![stamp(home.config_path()), stamp(home.path.join(".env"))],
+            store: store.version().ok(),
+        }
+    }
+}
+
+pub(crate) fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,68 @@
+//! The folder everything lives in: `genesis.json`, `.env`, the database.
+
+use std::path::{Path, PathBuf};
+
+use genesis_config::{Environment, ExposeSecret, File};
+use genesis_store::{Store, StoreOptions};
+
+use crate::printer::Failed;
+
+pub(crate) struct Home {
+    pub(crate) path: PathBuf,
+}
+
+/// What the file and the environment say.
+pub(crate) struct Settings {
+    pub(crate) file: File,
+    pub(crate) environment: Environment,
+    /// What the user should know; nothing here is a reason to stop.
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Home {
+    /// `GENESIS_HOME`, else `~/.genesis`.
+    pub(crate) fn find() -> Result<Self, Failed> {
+        let path = genesis_config::home_dir()
+            .map_err(|error| Failed::usage(error.to_string()).hint("set GENESIS_HOME to a folder you own"))?;
+        Ok(Self { path })
+    }
+
+    pub(crate) fn config_path(&self) -> PathBuf {
+        self.path.join("genesis.json")
+    }
+
+    pub(crate) fn settings(&self) -> Result<Settings, Failed> {
+        let path = self.config_path();
+        let file = File::load(&path).map_err(|error| {
+            Failed::config(error.to_string()).hint(format!("mend {}, or move it away to start with defaults", path.display()))
+        })?;
+        let file = file.unwrap_or_default();
+        let (environment, mut warnings) = Environment::load(&self.path, &file.env);
+        warnings.extend(file.warnings.iter().cloned());
+        Ok(Settings { file, environment, warnings })
+    }
+
+    /// Opens the store the settings name, and creates it if it is the first time.
+    pub(crate) fn store(&self, settings: &Settings) -> Result<Store, Failed> {
+        let path = self.store_path(settings)?;
+        let master_key = settings.environment.lookup("GENESIS_MASTER_KEY").map(|(key, _)| key.clone());
+        let options = StoreOptions { path: path.clone(), master_key, read_only: false };
+        Store::open_with(options).map_err(|error| Failed::from(error).hint_path(&path))
+    }
+
+    pub(crate) fn store_path(&self, settings: &Settings) -> Result<PathBuf, Failed> {
+        let Some(url) = &settings.file.gateway.store else { return Ok(self.path.join("genesis.db")) };
+        let url = settings
+            .environment
+            .substitute(url.expose_secret())
+            .map_err(|missing| Failed::config(format!("gateway.store: {missing}")))?;
+        let Some(path) = url.expose_secret().strip_prefix("sqlite:") else {
+            return Err(Failed::config("gateway.store: this version keeps its data in SQLite only")
+                .hint("write `sqlite:<path>`, or leave gateway.store out"));
+        };
+        Ok(match path.strip_prefix("~/") {
+            Some(rest) => std::env::home_dir().unwrap_or_default().join(rest),
+            None => Path::new(path).to_path_buf(),
+        })
+    }
+}

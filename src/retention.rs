@@ -1,0 +1,32 @@
+//! How many log records each gateway keeps, as the journal's writer asks for it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use genesis_config::gateway::LogStrategy;
+use genesis_proxy::Snapshot;
+use genesis_store::{Retention, RetentionOf, Strategy};
+
+/// Shared between the settings watcher, which replaces it, and the journal's writer, which reads it per commit.
+#[derive(Clone, Default)]
+pub(crate) struct Kept(Arc<Mutex<HashMap<String, Retention>>>);
+
+impl Kept {
+    pub(crate) fn apply(&self, snapshot: &Snapshot) {
+        let kept = snapshot.gateways().map(|gateway| {
+            let strategy = match gateway.log_management_strategy {
+                LogStrategy::DeleteOldest => Strategy::DeleteOldest,
+                LogStrategy::StopInserting => Strategy::StopInserting,
+            };
+            (gateway.id.clone(), Retention { max_rows: gateway.log_management, strategy })
+        });
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = kept.collect();
+    }
+
+    pub(crate) fn lookup(&self) -> RetentionOf {
+        let kept = Arc::clone(&self.0);
+        Arc::new(move |gateway| {
+            kept.lock().unwrap_or_else(PoisonError::into_inner).get(gateway).copied().unwrap_or_default()
+        })
+    }
+}

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use genesis_config::{GatewaySettings, Providers};
 use genesis_proxy::{Key, Snapshot, SnapshotParts, Token};
-use genesis_store::Store;
+use genesis_store::{KeyRow, Secret, Store, TokenRow};
 
 use crate::home::Settings;
 use crate::printer::Failed;
@@ -18,39 +18,57 @@ pub(crate) struct DevMode {
     pub(crate) gateways: Vec<String>,
 }
 
-/// Compiles the settings. An ill store costs its tokens and keys, told in the second value, and nothing else.
+/// What the store contributes. Kept by the running gateway, so that a store that falls ill locks nobody out.
+#[derive(Default)]
+pub(crate) struct Stored {
+    tokens: Vec<TokenRow>,
+    keys: Vec<(KeyRow, Secret)>,
+    gateways: Vec<(String, String, serde_json::Value)>,
+}
+
+impl Stored {
+    /// Reads what can be read; the rest stays as it was, and is named in the answer.
+    pub(crate) fn refresh(&mut self, store: &Store) -> Vec<String> {
+        let mut unread = Vec::new();
+        let mut said = |what: &str, error: genesis_store::Error| unread.push(format!("{what} cannot be read: {error}"));
+        match store.tokens() {
+            Ok(tokens) => self.tokens = tokens,
+            Err(error) => said("gateway tokens", error),
+        }
+        match store.open_keys() {
+            Ok(keys) => self.keys = keys,
+            Err(error) => said("stored provider keys", error),
+        }
+        match store.gateways() {
+            Ok(gateways) => self.gateways = gateways,
+            Err(error) => said("gateways created at run time", error),
+        }
+        unread
+    }
+}
+
+/// Compiles the settings; the second value says what could not be used.
 pub(crate) fn snapshot(
     settings: &Settings,
-    store: Option<&Store>,
+    stored: &Stored,
     dev: Option<&DevMode>,
 ) -> Result<(Snapshot, Vec<String>), Failed> {
     let mut warnings = Vec::new();
-    let mut kept = |what: &str, error: genesis_store::Error| warnings.push(format!("{what} cannot be read: {error}"));
-    let tokens = store.map(Store::tokens).transpose().unwrap_or_else(|error| {
-        kept("gateway tokens", error);
-        None
-    });
-    let keys = store.map(Store::open_keys).transpose().unwrap_or_else(|error| {
-        kept("stored provider keys", error);
-        None
-    });
-    let gateways = store.map(Store::gateways).transpose().unwrap_or_else(|error| {
-        kept("gateways created at run time", error);
-        None
-    });
     let block = &settings.file.gateway;
+    let stored_keys = stored.keys.iter().map(|(row, secret)| Key {
+        provider: row.provider.clone(),
+        alias: row.alias.clone(),
+        gateway: row.gateway.clone(),
+        secret: secret.clone(),
+        source: format!("stored:{}", row.alias),
+    });
     let parts = SnapshotParts {
         providers: providers(settings)?,
-        gateways: gateway_settings(settings, gateways.unwrap_or_default(), dev, &mut warnings),
+        gateways: gateway_settings(settings, &stored.gateways, dev, &mut warnings),
         accounts: block.accounts.clone(),
-        tokens: tokens.unwrap_or_default().into_iter().filter(|token| token.revoked_at_ms.is_none()).map(token).collect(),
-        stored_keys: keys.unwrap_or_default().into_iter().map(|(row, secret)| Key {
-            source: format!("stored:{}", row.alias),
-            provider: row.provider,
-            alias: row.alias,
-            gateway: row.gateway,
-            secret,
-        }).collect(),
+        tokens: stored.tokens.iter().filter(|token| token.revoked_at_ms.is_none()).map(token).collect(),
+        stored_keys: stored_keys.collect(),
+        default_model: settings.file.agents.defaults.model.primary.clone(),
         limits: block.limits.clone(),
         allow_private: block.allow_private,
         simulator: dev.map(|dev| dev.simulator),
@@ -68,14 +86,14 @@ pub(crate) fn providers(settings: &Settings) -> Result<Providers, Failed> {
     Providers::with(&settings.file.models.providers).map_err(problems)
 }
 
-fn token(row: genesis_store::TokenRow) -> Token {
+fn token(row: &TokenRow) -> Token {
     Token {
-        id: row.id,
+        id: row.id.clone(),
         hash: row.hash,
         run: row.permissions.run,
         read: row.permissions.read,
         edit: row.permissions.edit,
-        gateways: row.gateways,
+        gateways: row.gateways.clone(),
         expires_at_ms: row.expires_at_ms,
     }
 }
@@ -83,19 +101,19 @@ fn token(row: genesis_store::TokenRow) -> Token {
 /// The file's gateways come before those created at run time.
 fn gateway_settings(
     settings: &Settings,
-    created: Vec<(String, String, serde_json::Value)>,
+    created: &[(String, String, serde_json::Value)],
     dev: Option<&DevMode>,
     warnings: &mut Vec<String>,
 ) -> Vec<GatewaySettings> {
     let mut gateways = settings.file.gateway.gateways.clone();
     for (_, id, value) in created {
-        if gateways.contains_key(&id) {
+        if gateways.contains_key(id) {
             continue;
         }
-        match serde_json::from_value::<GatewaySettings>(value) {
+        match serde_json::from_value::<GatewaySettings>(value.clone()) {
             Ok(mut gateway) => {
-                gateway.id.clone_from(&id);
-                gateways.insert(id, gateway);
+                gateway.id.clone_from(id);
+                gateways.insert(id.clone(), gateway);
             }
             Err(error) => warnings.push(format!("the settings of gateway `{id}` cannot be read: {error}")),
         }

@@ -12,7 +12,7 @@ use genesis_config::GatewaySettings;
 use genesis_proxy::{Event, Server, ServerError, ServerOptions, Shared};
 use genesis_store::{Journal, JournalOptions, Store};
 
-use crate::assemble::{self, DevMode};
+use crate::assemble::{self, DevMode, Stored};
 use crate::home::{Home, Settings};
 use crate::printer::{Failed, Printer};
 use crate::retention::Kept;
@@ -44,7 +44,11 @@ impl Running {
             printer.warn(warning);
         }
         let store = home.store(&settings)?;
-        let (snapshot, warnings) = assemble::snapshot(&settings, Some(&store), dev.as_ref())?;
+        let mut stored = Stored::default();
+        for warning in stored.refresh(&store) {
+            printer.warn(warning);
+        }
+        let (snapshot, warnings) = assemble::snapshot(&settings, &stored, dev.as_ref())?;
         for warning in &warnings {
             printer.warn(warning);
         }
@@ -67,7 +71,9 @@ impl Running {
         // Off the request path: the price index is built once, when first asked.
         std::thread::spawn(|| genesis_config::PriceTable::builtin().warm());
         let server = Server::start(&options, &shared).map_err(not_started)?;
-        let watcher = Watcher::start(home, store, Arc::clone(&shared), dev, kept, heard)?;
+        let seen = Seen::now(&home, &store);
+        let watched = Watched { home, store, stored, shared: Arc::clone(&shared), dev, kept, seen };
+        let watcher = Watcher::start(watched, heard)?;
         Ok(Self { shared, server, watcher, drain })
     }
 
@@ -122,6 +128,8 @@ struct Watcher {
 struct Watched {
     home: Home,
     store: Store,
+    /// What was last read from it.
+    stored: Stored,
     shared: Arc<Shared>,
     dev: Option<DevMode>,
     kept: Kept,
@@ -136,18 +144,9 @@ struct Seen {
 }
 
 impl Watcher {
-    fn start(
-        home: Home,
-        store: Store,
-        shared: Arc<Shared>,
-        dev: Option<DevMode>,
-        kept: Kept,
-        events: Receiver<Event>,
-    ) -> Result<Self, Failed> {
+    fn start(mut watched: Watched, events: Receiver<Event>) -> Result<Self, Failed> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
-        let seen = Seen::now(&home, &store);
-        let mut watched = Watched { home, store, shared, dev, kept, seen };
         let thread = std::thread::Builder::new().name("settings".to_owned()).spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
                 match events.recv_timeout(LOOK_EVERY) {
@@ -188,8 +187,11 @@ impl Watched {
             return;
         }
         self.seen = now;
+        for unread in self.stored.refresh(&self.store) {
+            tracing::warn!("{unread}; what was read before stays in force");
+        }
         let applied = self.home.settings().and_then(|settings| {
-            let (snapshot, warnings) = assemble::snapshot(&settings, Some(&self.store), self.dev.as_ref())?;
+            let (snapshot, warnings) = assemble::snapshot(&settings, &self.stored, self.dev.as_ref())?;
             self.kept.apply(&snapshot);
             self.shared.replace_snapshot(snapshot);
             Ok(warnings)
@@ -213,7 +215,11 @@ impl Seen {
             Some((metadata.modified().ok()?, metadata.len()))
         };
         Self {
-            files: vec![stamp(home.config_path()), stamp(home.path.join(".env"))],
+            files: vec![
+                stamp(home.config_path()),
+                stamp(home.path.join(".env")),
+                stamp(store.path().with_file_name("master.key")),
+            ],
             store: store.version().ok(),
         }
     }

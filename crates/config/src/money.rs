@@ -25,15 +25,16 @@ impl Usd {
 impl fmt::Display for Usd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = if self.0 < 0 { "-" } else { "" };
-        let (whole, part) = (
-            self.0.unsigned_abs() / NANO as u64,
-            self.0.unsigned_abs() % NANO as u64,
-        );
-        let digits = format!("{part:09}");
-        match digits.trim_end_matches('0') {
-            "" => write!(f, "{sign}{whole}"),
-            part => write!(f, "{sign}{whole}.{part}"),
+        let (whole, mut part) = (self.0.unsigned_abs() / NANO as u64, self.0.unsigned_abs() % NANO as u64);
+        if part == 0 {
+            return write!(f, "{sign}{whole}");
         }
+        let mut digits = 9;
+        while part.is_multiple_of(10) {
+            part /= 10;
+            digits -= 1;
+        }
+        write!(f, "{sign}{whole}.{part:0digits$}")
     }
 }
 

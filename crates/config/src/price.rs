@@ -1,5 +1,7 @@
 //! What a model costs, and what a call cost: integers only.
 
+use std::fmt::Write;
+
 use genesis_wire::Usage;
 use serde::Deserialize;
 
@@ -79,18 +81,17 @@ impl Price {
             .map(|(_, tokens, rate)| i128::from(*tokens) * i128::from(*rate))
             .sum();
         let rounded = (sum + 500_000).div_euclid(1_000_000) + i128::from(self.per_request);
-        let mut formula: Vec<String> = terms
-            .iter()
-            .filter(|(_, tokens, _)| *tokens > 0)
-            .map(|(class, tokens, rate)| format!("{tokens} {class} × ${}/M", Usd(*rate)))
-            .collect();
+        let mut formula = String::with_capacity(96);
+        let plus = |formula: &String| if formula.is_empty() { "" } else { " + " };
+        for (class, tokens, rate) in terms.iter().filter(|(_, tokens, _)| *tokens > 0) {
+            let plus = plus(&formula);
+            let _ = write!(formula, "{plus}{tokens} {class} × ${}/M", Usd(*rate));
+        }
         if self.per_request > 0 {
-            formula.push(format!("${} per request", Usd(self.per_request)));
+            let plus = plus(&formula);
+            let _ = write!(formula, "{plus}${} per request", Usd(self.per_request));
         }
-        Cost {
-            nano_usd: i64::try_from(rounded).unwrap_or(i64::MAX),
-            formula: formula.join(" + "),
-        }
+        Cost { nano_usd: i64::try_from(rounded).unwrap_or(i64::MAX), formula }
     }
 
     /// Reads the `cf-aig-custom-cost` header: USD per token, or a sum. `None` if it says neither, or nonsense.

@@ -1,7 +1,7 @@
 //! Token → caller and rights.
 
 use http::HeaderMap;
-use http::header::{AUTHORIZATION, HeaderName};
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 
 use genesis_config::GatewaySettings;
 use http::StatusCode;
@@ -84,15 +84,26 @@ pub(crate) fn unauthorized(description: impl Into<String>) -> Failure {
     Failure::refused(StatusCode::UNAUTHORIZED, Code::Unauthorized, "Unauthorized", description)
 }
 
-/// Removes every header that holds one of our tokens and returns the first.
+/// Takes every token of ours out of the provider's slots, whichever of a repeated header it is in, and returns the
+/// first.
 fn take_from_slots(headers: &mut HeaderMap) -> Option<String> {
     let mut found = None;
     for slot in &PROVIDER_SLOTS {
-        let Some(value) = headers.get(slot).and_then(|value| value.to_str().ok()) else { continue };
-        let value = bare(value);
-        if value.starts_with(TOKEN_PREFIX) {
-            found.get_or_insert_with(|| value.to_owned());
-            headers.remove(slot);
+        let ours = |value: &HeaderValue| value.to_str().is_ok_and(|value| bare(value).starts_with(TOKEN_PREFIX));
+        if !headers.get_all(slot).iter().any(ours) {
+            continue;
+        }
+        let values: Vec<_> = headers.get_all(slot).iter().cloned().collect();
+        headers.remove(slot);
+        for value in values {
+            match value.to_str().map(bare) {
+                Ok(token) if token.starts_with(TOKEN_PREFIX) => {
+                    found.get_or_insert_with(|| token.to_owned());
+                }
+                _ => {
+                    headers.append(slot, value);
+                }
+            }
         }
     }
     found

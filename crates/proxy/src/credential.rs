@@ -34,6 +34,14 @@ pub(crate) enum Credential {
 }
 
 impl Credential {
+    /// The region an AWS key belongs to.
+    pub(crate) fn region(&self) -> Option<&str> {
+        match self {
+            Self::Aws(key) => key.aws().map(AwsKey::region),
+            _ => None,
+        }
+    }
+
     /// What the log says about it.
     pub(crate) fn source(&self) -> &str {
         match self {
@@ -160,18 +168,42 @@ pub(crate) fn choose(
             provider.slug
         )));
     }
-    match &key.form {
-        Form::Header(name, value) => Ok(Credential::Header(name.clone(), value.clone(), Arc::clone(key))),
-        Form::Aws(_) => Ok(Credential::Aws(Arc::clone(key))),
-        Form::Google(google) => Ok(Credential::Google(google.clone(), key.source.clone())),
-        Form::Unusable(why) => Err(Failure::misconfigured(format!(
+    key.attached().map_err(|why| {
+        Failure::misconfigured(format!(
             "the stored key `{alias}` for {} cannot be used: {why}; replace it with `genesis key set {}`",
             provider.slug, provider.slug
-        ))),
+        ))
+    })
+}
+
+/// The client's own key on a unified surface: wherever it stands, it is presented as the provider wants it.
+pub(crate) fn own_key(provider: &Provider, headers: &HeaderMap) -> Option<Credential> {
+    let slots = ["authorization", "x-api-key", "x-goog-api-key", "api-key"];
+    let text = slots.iter().find_map(|slot| headers.get(*slot)?.to_str().ok()).map(bare)?;
+    if let Some(key) = GoogleKey::from_base64(text).filter(|_| matches!(provider.auth, Auth::GoogleServiceAccount)) {
+        return Some(Credential::Google(key, "request".to_owned()));
     }
+    let key = StoredKey {
+        provider: provider.slug.clone(),
+        alias: String::new(),
+        gateway: None,
+        source: "request".to_owned(),
+        form: Form::of(&Secret::from(text.to_owned()), &provider.auth),
+    };
+    Arc::new(key).attached().ok()
 }
 
 impl StoredKey {
+    /// As it is attached to a call, or what keeps it from being used.
+    fn attached(self: &Arc<Self>) -> Result<Credential, &str> {
+        match &self.form {
+            Form::Header(name, value) => Ok(Credential::Header(name.clone(), value.clone(), Arc::clone(self))),
+            Form::Aws(_) => Ok(Credential::Aws(Arc::clone(self))),
+            Form::Google(google) => Ok(Credential::Google(google.clone(), self.source.clone())),
+            Form::Unusable(why) => Err(why),
+        }
+    }
+
     pub(crate) fn aws(&self) -> Option<&AwsKey> {
         match &self.form {
             Form::Aws(key) => Some(key),

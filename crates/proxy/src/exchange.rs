@@ -6,8 +6,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
 use genesis_config::GatewaySettings;
+use genesis_config::file::Limits;
+use genesis_wire::Dialect;
 use genesis_wire::peek::peek;
-use http::header::{self, CONTENT_TYPE, HeaderName, HeaderValue};
+use genesis_wire::translate::Context;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Request, Response, StatusCode, Uri, request};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
@@ -18,9 +21,9 @@ use crate::body::Body;
 use crate::credential;
 use crate::failure::{Code, Failure};
 use crate::options::Options;
+use crate::models;
 use crate::plan;
 use crate::receipt::Receipt;
-use crate::relay::Relay;
 use crate::reply;
 use crate::resolve::{Surface, surface};
 use crate::server::{Event, Worker};
@@ -34,8 +37,18 @@ pub(crate) async fn handle(worker: Rc<Worker>, request: Request<Incoming>) -> Re
     match surface(uri.path()) {
         Surface::Provider { account, gateway, provider, rest } => {
             let address = Address { account, gateway, provider, rest };
-            exchange(&worker, &snapshot, address, head, body).await
+            exchange(&worker, &snapshot, address, None, head, body).await
         }
+        Surface::Unified { account, gateway, dialect } if head.method == http::Method::POST => {
+            let gateway = gateway.map_or_else(|| gateway_named(&head.headers), str::to_owned);
+            let address = Address { account, gateway: &gateway, provider: "compat", rest: "" };
+            exchange(&worker, &snapshot, address, Some(dialect), head, body).await
+        }
+        Surface::Models { account, gateway, id } => {
+            let gateway = gateway.map_or_else(|| gateway_named(&head.headers), str::to_owned);
+            list_models(&snapshot, account, &gateway, id, head)
+        }
+        Surface::Unified { .. } => reply::not_found(uri.path()),
         Surface::Aside => worker.aside(head, body, snapshot.limits.body_bytes).await,
         Surface::Gateway { .. } | Surface::Unknown => reply::not_found(uri.path()),
     }
@@ -54,6 +67,7 @@ async fn exchange(
     worker: &Rc<Worker>,
     snapshot: &Arc<Snapshot>,
     address: Address<'_>,
+    unified: Option<Dialect>,
     head: request::Parts,
     body: Incoming,
 ) -> Response<Body> {
@@ -65,8 +79,12 @@ async fn exchange(
     let receipt = Receipt::open(&worker.shared, snapshot, &head, address.account, &gateway, &mut options);
     let marks = Marks::new(&receipt);
     let mut exchange = Exchange { worker, snapshot, gateway, address, options, receipt };
-    let mut response = match exchange.run(head, body).await {
-        Ok((answer, simulated)) => deliver(answer, exchange.receipt, snapshot.patience.idle, simulated),
+    let ran = match unified {
+        None => exchange.run(head, body).await,
+        Some(dialect) => exchange.run_unified(head, body, dialect).await,
+    };
+    let mut response = match ran {
+        Ok(delivery) => delivery.deliver(exchange.receipt, snapshot.patience.idle).await,
         Err(failure) => {
             exchange.receipt.failed(&failure);
             reply::failure(&failure)
@@ -76,18 +94,53 @@ async fn exchange(
     response
 }
 
-struct Exchange<'a> {
-    worker: &'a Rc<Worker>,
-    snapshot: &'a Arc<Snapshot>,
-    gateway: Arc<GatewaySettings>,
+/// A provider's answer that has begun, and what is to be done with it.
+pub(crate) struct Delivery {
+    pub(crate) answer: Answer,
+    pub(crate) simulated: bool,
+    /// Set if client and provider speak different dialects.
+    pub(crate) translation: Option<Context>,
+    /// What the request's translation could not carry.
+    pub(crate) dropped: Vec<String>,
+}
+
+/// The gateway that the REST API names in a header.
+fn gateway_named(headers: &HeaderMap) -> String {
+    let named = headers.get("cf-aig-gateway-id").and_then(|value| value.to_str().ok()).unwrap_or_default().trim();
+    if named.is_empty() { "default".to_owned() } else { named.to_owned() }
+}
+
+fn list_models(
+    snapshot: &Snapshot,
+    account: &str,
+    gateway: &str,
+    id: Option<&str>,
+    mut head: request::Parts,
+) -> Response<Body> {
+    let admitted = plan::gateway(snapshot, account, gateway)
+        .and_then(|gateway| admit(snapshot, gateway, &mut head.headers, None, now_ms()));
+    match admitted {
+        Ok(_) => models::answer(snapshot, id),
+        Err(failure) => reply::failure(&failure),
+    }
+}
+
+pub(crate) struct Exchange<'a> {
+    pub(crate) worker: &'a Rc<Worker>,
+    pub(crate) snapshot: &'a Arc<Snapshot>,
+    pub(crate) gateway: Arc<GatewaySettings>,
     address: Address<'a>,
-    options: Options,
-    receipt: Receipt,
+    pub(crate) options: Options,
+    pub(crate) receipt: Receipt,
 }
 
 impl Exchange<'_> {
-    /// Admit, plan, choose the credential, send. The provider's answer, and whether it was simulated.
-    async fn run(&mut self, mut head: request::Parts, body: Incoming) -> Result<(Answer, bool), Failure> {
+    pub(crate) fn account(&self) -> &str {
+        self.address.account
+    }
+
+    /// Admit, plan, choose the credential, send.
+    async fn run(&mut self, mut head: request::Parts, body: Incoming) -> Result<Delivery, Failure> {
         let Address { account, provider: slug, rest, .. } = self.address;
         let snapshot = self.snapshot;
         check_head(&head, snapshot.limits.header_bytes)?;
@@ -111,7 +164,7 @@ impl Exchange<'_> {
         let credential = credential::choose(
             &snapshot.keys, &self.gateway, provider, setup, &caller, &self.options, &mut head.headers, in_query,
         )?;
-        self.receipt.authorised(if target.simulated { "none" } else { credential.source() });
+        self.receipt.authorised(&credential, &head.headers, target.simulated);
 
         let body = self.read_body(&head, body, &target).await?;
         let attempt = Attempt {
@@ -126,10 +179,10 @@ impl Exchange<'_> {
         };
         let answer = attempt.send(&self.worker.pool, body).await?;
         self.receipt.answered(answer.status, &answer.headers);
-        Ok((answer, target.simulated))
+        Ok(Delivery { answer, simulated: target.simulated, translation: None, dropped: Vec::new() })
     }
 
-    fn admitted(&mut self, caller: &Caller) {
+    pub(crate) fn admitted(&mut self, caller: &Caller) {
         self.receipt.called_by(caller.token_id.clone());
         let known = self.snapshot.gateways.contains_key(&self.gateway.id);
         if !known && caller.may_use_keys() {
@@ -153,18 +206,7 @@ impl Exchange<'_> {
             self.receipt.planned(target, None, false);
             return self.upload(body, limits.upload_bytes);
         }
-        let within = Duration::from_secs(limits.idle_seconds);
-        let bytes = match tokio::time::timeout(within, collect(body, limits.body_bytes)).await {
-            Ok(bytes) => bytes?,
-            Err(_) => {
-                return Err(Failure::refused(
-                    StatusCode::REQUEST_TIMEOUT,
-                    Code::RequestTimeout,
-                    "The request body did not arrive in time",
-                    format!("it took longer than {} s; see gateway.limits.idleSeconds", within.as_secs()),
-                ));
-            }
-        };
+        let bytes = collect_json(body, limits).await?;
         self.receipt.request_body(&bytes);
         // What cannot be read is the provider's to judge: the native path passes any byte.
         let peeked = peek(&bytes).ok();
@@ -181,34 +223,6 @@ impl Exchange<'_> {
         let tee = self.receipt.request_tee(limit);
         Ok(Outgoing::Streamed(Box::new(Upload::new(body, tee))))
     }
-}
-
-/// Response headers that speak about the provider's own connection.
-static HOP_BY_HOP: [HeaderName; 8] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    header::PROXY_AUTHENTICATE,
-    HeaderName::from_static("proxy-connection"),
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-];
-
-/// The provider's status, headers and body, less what belongs to its own connection.
-fn deliver(answer: Answer, receipt: Receipt, idle: Duration, simulated: bool) -> Response<Body> {
-    static SIMULATED: HeaderName = HeaderName::from_static("cf-aig-simulated");
-    let Answer { status, mut headers, body } = answer;
-    for name in &HOP_BY_HOP {
-        headers.remove(name);
-    }
-    if simulated {
-        headers.insert(&SIMULATED, HeaderValue::from_static("true"));
-    }
-    let mut response = Response::new(Body::Relay(Box::new(Relay::new(body, receipt, idle))));
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
-    response
 }
 
 /// The `cf-aig-*` response headers, on success and on error.
@@ -234,6 +248,8 @@ impl Marks {
         static STEP: HeaderName = HeaderName::from_static("cf-aig-step");
         if self.logged {
             headers.insert(&LOG_ID, self.id.clone());
+        } else {
+            headers.remove(&LOG_ID); // a gateway behind this one names its own log
         }
         headers.insert(&REQUEST_ID, self.id);
         headers.insert(&EVENT_ID, self.event_id);
@@ -241,7 +257,7 @@ impl Marks {
     }
 }
 
-fn check_head(head: &request::Parts, limit: u64) -> Result<(), Failure> {
+pub(crate) fn check_head(head: &request::Parts, limit: u64) -> Result<(), Failure> {
     let line = head.uri.path().len() + head.uri.query().map_or(0, str::len);
     let size = head.headers.iter().fold(line, |size, (name, value)| size + name.as_str().len() + value.len() + 4);
     if size as u64 <= limit {
@@ -262,6 +278,19 @@ fn too_large(limit_name: &str, limit: u64) -> Failure {
         "The request body is too large",
         format!("it may take {limit} bytes; see gateway.limits.{limit_name}"),
     )
+}
+
+/// A JSON body as a whole, within the time and size it may take.
+pub(crate) async fn collect_json(body: Incoming, limits: &Limits) -> Result<Bytes, Failure> {
+    let within = Duration::from_secs(limits.idle_seconds);
+    tokio::time::timeout(within, collect(body, limits.body_bytes)).await.unwrap_or_else(|_| {
+        Err(Failure::refused(
+            StatusCode::REQUEST_TIMEOUT,
+            Code::RequestTimeout,
+            "The request body did not arrive in time",
+            format!("it took longer than {} s; see gateway.limits.idleSeconds", within.as_secs()),
+        ))
+    })
 }
 
 async fn collect(mut body: Incoming, limit: u64) -> Result<Bytes, Failure> {
@@ -327,7 +356,7 @@ fn split_query(uri: &Uri) -> (Option<String>, QueryKey<'_>) {
     (Some(kept.join("&")), key)
 }
 
-fn now_ms() -> i64 {
+pub(crate) fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

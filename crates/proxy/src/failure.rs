@@ -13,6 +13,7 @@ pub(crate) enum Code {
     ProviderFailed = 2005,
     InvalidProvider = 2008,
     Unauthorized = 2009,
+    BadFormat = 2019,
     UnknownAlias = 2040,
     MalformedRequest = 9400,
     NotFound = 9404,

@@ -9,8 +9,10 @@
 //! * `admit`: token → caller and rights
 //! * `plan`: body facts and settings → target, without I/O
 //! * `credential`: which key the provider sees (`credential/aws`, `credential/google` for signed ones)
+//! * `unified`: the same for `/compat` and its kin, where the body names the provider; `models` lists what it takes
 //! * `attempt`: one upstream call
 //! * `upstream`: connections, TLS, HTTP/1.1 to providers
+//! * `deliver`: the answer passed on as it comes, or translated
 //! * `relay`: bytes to the client, watched from a tee
 //! * `receipt`: the record of the exchange, finished when the body is dropped
 //! * `failure` and `reply`: what can go wrong, and the one place that turns it into HTTP
@@ -20,8 +22,10 @@ mod admit;
 mod attempt;
 mod body;
 mod credential;
+mod deliver;
 mod exchange;
 mod failure;
+mod models;
 mod options;
 mod plan;
 mod receipt;
@@ -30,6 +34,7 @@ mod reply;
 mod resolve;
 pub mod server;
 pub mod snapshot;
+mod unified;
 mod upstream;
 mod watch;
 

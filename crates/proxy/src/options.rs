@@ -16,6 +16,8 @@ pub(crate) struct Options {
     pub(crate) metadata: Map<String, Value>,
     pub(crate) no_wholesale: bool,
     pub(crate) request_timeout_ms: Option<u64>,
+    /// Refuse what a translation cannot carry in full.
+    pub(crate) strict: bool,
     pub(crate) trace_id: Option<String>,
 }
 
@@ -40,6 +42,7 @@ impl Options {
                 "no-wholesale" => options.no_wholesale = boolean(value).unwrap_or(false),
                 "otel-trace-id" if is_trace_id(value) => options.trace_id = Some(value.to_ascii_lowercase()),
                 "request-timeout" => options.request_timeout_ms = value.parse().ok().filter(|ms| *ms > 0),
+                "strict" => options.strict = boolean(value).unwrap_or(false),
                 _ => {}
             }
         }

@@ -1,5 +1,8 @@
 //! Body facts and settings → where the call goes, without I/O.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use genesis_config::{GatewaySettings, Provider, UrlError};
@@ -40,28 +43,67 @@ pub(crate) fn target(
     headers: &HeaderMap,
 ) -> Result<Target, Failure> {
     let chosen = provider.target_header.as_ref().and_then(|name| headers.get(name)?.to_str().ok());
-    let (url, trusted) = match chosen {
-        Some(url) => (provider.target_url(url), snapshot.allow_private),
-        None => (provider.upstream_url(account, rest), provider.base_url_set || snapshot.allow_private),
+    let place = match chosen {
+        Some(url) => Rc::new(Place::find(provider, provider.target_url(url), snapshot.allow_private)?),
+        None => known_place(snapshot, provider, account, rest)?,
     };
-    let url = url.map_err(|error| unusable_url(&error))?;
-    let broken = || Failure::misconfigured(format!("the base URL of provider {} is not a URL", provider.slug));
-    let (mut origin, mut path_and_query) = Origin::of_url(&url, trusted).ok_or_else(broken)?;
+    let mut path_and_query = place.path.clone();
     if let Some(query) = query.filter(|query| !query.is_empty()) {
         path_and_query.push(if path_and_query.contains('?') { '&' } else { '?' });
         path_and_query.push_str(query);
     }
-    let path = path_and_query.split('?').next().unwrap_or_default();
-    let dialect = Dialect::of_path(path);
-    let model = model_in_path(path).map(str::to_owned);
+    let mut origin = Arc::clone(&place.origin);
     let simulated = match (setup.simulated, snapshot.simulator) {
         (true, Some(address)) => {
-            origin = Origin { tls: false, host: address.ip().to_string(), port: address.port(), trusted: true };
+            let host = address.ip().to_string();
+            origin = Arc::new(Origin { tls: false, host, port: address.port(), trusted: true });
             true
         }
         _ => false,
     };
-    Ok(Target { origin: Arc::new(origin), path_and_query, dialect, model, simulated })
+    Ok(Target { origin, path_and_query, dialect: place.dialect, model: place.model.clone(), simulated })
+}
+
+/// What a path of a provider stands for.
+struct Place {
+    origin: Arc<Origin>,
+    path: String,
+    dialect: Option<Dialect>,
+    model: Option<String>,
+}
+
+impl Place {
+    fn find(provider: &Provider, url: Result<String, UrlError>, trusted: bool) -> Result<Self, Failure> {
+        let url = url.map_err(|error| unusable_url(&error))?;
+        let broken = || Failure::misconfigured(format!("the base URL of provider {} is not a URL", provider.slug));
+        let (origin, path) = Origin::of_url(&url, trusted).ok_or_else(broken)?;
+        let bare = path.split('?').next().unwrap_or_default();
+        let (dialect, model) = (Dialect::of_path(bare), model_in_path(bare).map(str::to_owned));
+        Ok(Self { origin: Arc::new(origin), path, dialect, model })
+    }
+}
+
+/// Paths repeat, so what they stand for is remembered: per thread, for one snapshot, a few hundred at most.
+fn known_place(snapshot: &Snapshot, provider: &Provider, account: &str, rest: &str) -> Result<Rc<Place>, Failure> {
+    const KEPT: usize = 512;
+    thread_local! {
+        static KNOWN: RefCell<(u64, HashMap<String, Rc<Place>>)> = RefCell::default();
+    }
+    let key = [&provider.slug, "\n", account, "\n", rest].concat();
+    let of = snapshot.generation;
+    KNOWN.with_borrow_mut(|(known_of, known)| {
+        if *known_of != of || known.len() >= KEPT {
+            *known_of = of;
+            known.clear();
+        }
+        if let Some(place) = known.get(&key) {
+            return Ok(Rc::clone(place));
+        }
+        let trusted = provider.base_url_set || snapshot.allow_private;
+        let place = Rc::new(Place::find(provider, provider.upstream_url(account, rest), trusted)?);
+        known.insert(key, Rc::clone(&place));
+        Ok(place)
+    })
 }
 
 /// The settings of a gateway, or Cloudflare's own error for one that does not exist.

@@ -12,10 +12,12 @@ use bytes::{Bytes, BytesMut};
 use genesis_config::{GatewaySettings, Price, PriceTable};
 use genesis_store::{LogRecord, Outcome, Payload};
 use genesis_wire::Usage;
-use http::header::{CONTENT_TYPE, HeaderName, USER_AGENT};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
 use http::{HeaderMap, StatusCode, Version, request};
 use uuid::Uuid;
 
+use crate::admit::bare;
+use crate::credential::Credential;
 use crate::failure::Failure;
 use crate::options::{Options, is_secret};
 use crate::server::Shared;
@@ -36,6 +38,8 @@ pub(crate) struct Receipt {
     collect: bool,
     collect_payload: bool,
     custom_cost: Option<String>,
+    /// What the provider was shown.
+    secrets: Vec<HeaderValue>,
     /// Knows the prices.
     snapshot: Arc<Snapshot>,
     /// Shared with the upload, if the body is passed on while it arrives.
@@ -103,6 +107,7 @@ impl Receipt {
             collect,
             collect_payload,
             custom_cost: options.custom_cost.take(),
+            secrets: Vec::new(),
             snapshot: Arc::clone(snapshot),
             request: Rc::new(RefCell::new(Capture::new(if collect_payload { BODY_LIMIT } else { 0 }))),
             response: Capture::new(0),
@@ -142,8 +147,18 @@ impl Receipt {
         }
     }
 
-    pub(crate) fn authorised(&mut self, source: &str) {
+    /// With which credential the call is made. Its text is remembered, to be masked where a provider repeats it.
+    pub(crate) fn authorised(&mut self, credential: &Credential, headers: &HeaderMap, simulated: bool) {
+        let source = if simulated { "none" } else { credential.source() };
         source.clone_into(&mut self.record.credential);
+        match credential {
+            Credential::Header(_, value, _) => self.secrets.push(value.clone()),
+            Credential::Request => {
+                let secret = headers.iter().filter(|(name, _)| is_secret(name.as_str()));
+                self.secrets.extend(secret.map(|(_, value)| value.clone()));
+            }
+            Credential::None | Credential::Aws(_) | Credential::Google(..) => {}
+        }
     }
 
     pub(crate) fn request_body(&mut self, body: &Bytes) {
@@ -177,6 +192,18 @@ impl Receipt {
     pub(crate) fn response_piece(&mut self, piece: &Bytes) {
         self.watch.push(piece);
         self.response.push(piece);
+    }
+
+    /// A piece of a stream that is translated: what the provider sent is watched, what the client gets is kept.
+    pub(crate) fn translated_piece(&mut self, provider: &Bytes, client: &Bytes) {
+        self.watch.push(provider);
+        self.response.push(client);
+    }
+
+    /// A whole answer that was translated, after [`Receipt::complete`]: the log keeps what the client gets.
+    pub(crate) fn translated(&mut self, client: &Bytes) {
+        self.response = Capture::new(if self.collect_payload { BODY_LIMIT } else { 0 });
+        self.response.push(client);
     }
 
     /// The answer came to the end its framing announced. False if the stream inside it did not.
@@ -231,6 +258,13 @@ impl Receipt {
 
     fn settle(&mut self, outcome: Outcome) {
         self.settled = true;
+        if !self.record.error.is_empty() {
+            for secret in self.secrets.iter().filter_map(|value| value.to_str().ok()).map(bare) {
+                if !secret.is_empty() {
+                    self.record.error = self.record.error.replace(secret, "[masked]");
+                }
+            }
+        }
         self.record.outcome = outcome;
         self.record.duration_ms = self.elapsed_ms();
     }
@@ -358,14 +392,14 @@ fn known_price(snapshot: &Arc<Snapshot>, provider: &str, model: &str, at_ms: i64
     #[derive(Default)]
     struct Known {
         /// What is remembered holds for one snapshot and, since prices change at a date, for an hour.
-        of: (usize, i64),
+        of: (u64, i64),
         prices: HashMap<String, Option<Arc<Price>>>,
     }
     thread_local! {
         static KNOWN: RefCell<Known> = RefCell::default();
     }
     let key = format!("{provider}/{model}");
-    let of = (Arc::as_ptr(snapshot) as usize, at_ms / HOUR_MS);
+    let of = (snapshot.generation, at_ms / HOUR_MS);
     KNOWN.with_borrow_mut(|known| {
         if known.of != of || known.prices.len() >= KEPT {
             *known = Known { of, prices: HashMap::new() };

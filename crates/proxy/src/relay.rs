@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use genesis_wire::translate::StreamTranslator;
 use tokio::time::Sleep;
 
 use crate::body::Broken;
@@ -22,13 +23,23 @@ pub(crate) struct Relay {
     last_piece: Instant,
     timer: Option<Pin<Box<Sleep>>>,
     finished: bool,
-    /// The answer broke; the client is told once what came before has been written to it.
-    breaking: bool,
+    breaking: Breaking,
+    /// Set if client and provider speak different dialects.
+    translator: Option<Box<StreamTranslator>>,
+}
+
+/// How far an answer that broke off has got in telling the client.
+#[derive(Clone, Copy)]
+enum Breaking {
+    No,
+    /// A last piece was handed over and is to be written first.
+    AfterThis,
+    Now,
 }
 
 impl Relay {
     pub(crate) fn new(answer: AnswerBody, receipt: Receipt, idle: Duration) -> Self {
-        let mut relay = Self { answer, receipt, idle, last_piece: Instant::now(), timer: None, finished: false, breaking: false };
+        let mut relay = Self { answer, receipt, idle, last_piece: Instant::now(), timer: None, finished: false, breaking: Breaking::No, translator: None };
         if relay.answer.is_finished() {
             relay.receipt.complete();
             relay.finished = true;
@@ -36,18 +47,32 @@ impl Relay {
         relay
     }
 
+    /// A stream whose events are translated on their way.
+    pub(crate) fn translated(answer: AnswerBody, receipt: Receipt, idle: Duration, translator: StreamTranslator) -> Self {
+        let translator = Some(Box::new(translator));
+        let last_piece = Instant::now();
+        Self { answer, receipt, idle, last_piece, timer: None, finished: false, breaking: Breaking::No, translator }
+    }
+
     pub(crate) fn is_finished(&self) -> bool {
         self.finished
     }
 
     pub(crate) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
-        if self.breaking {
-            self.finished = true;
-            self.breaking = false;
-            return Poll::Ready(Some(Err(Broken)));
+        match self.breaking {
+            Breaking::No => {}
+            Breaking::AfterThis => return self.breaks(cx),
+            Breaking::Now => {
+                self.breaking = Breaking::No;
+                self.finished = true;
+                return Poll::Ready(Some(Err(Broken)));
+            }
         }
         if self.finished {
             return Poll::Ready(None);
+        }
+        if self.translator.is_some() {
+            return self.poll_translated(cx);
         }
         // An answer that only ends with its connection cannot be told from a cut one until its stream is judged.
         let ends_with_close = self.answer.ends_with_close();
@@ -76,6 +101,56 @@ impl Relay {
         }
     }
 
+    fn poll_translated(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
+        loop {
+            let Some(translator) = &mut self.translator else { return Poll::Ready(None) };
+            let mut out = Vec::new();
+            match self.answer.poll_data(cx) {
+                Poll::Ready(Some(Ok(piece))) => {
+                    if self.timer.is_some() {
+                        self.last_piece = Instant::now();
+                    }
+                    translator.push(&piece, &mut out);
+                    let ended = self.answer.is_finished();
+                    if ended {
+                        translator.finish(&mut out);
+                    }
+                    let out = Bytes::from(out);
+                    self.receipt.translated_piece(&piece, &out);
+                    if ended {
+                        self.receipt.complete();
+                        self.finished = true;
+                    }
+                    match (out.is_empty(), ended) {
+                        (false, _) => return Poll::Ready(Some(Ok(out))),
+                        (true, true) => return Poll::Ready(None),
+                        (true, false) => {} // nothing the client needs to hear of yet
+                    }
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    let cause = error.to_string();
+                    translator.broken(&mut out, "the provider's answer broke off");
+                    self.receipt.broken(&cause);
+                    // The client's own error event first; the transfer breaks after it.
+                    self.breaking = Breaking::AfterThis;
+                    if out.is_empty() {
+                        return self.breaks(cx);
+                    }
+                    return Poll::Ready(Some(Ok(out.into())));
+                }
+                Poll::Ready(None) => {
+                    translator.finish(&mut out);
+                    let out = Bytes::from(out);
+                    self.receipt.translated_piece(&Bytes::new(), &out);
+                    self.receipt.complete();
+                    self.finished = true;
+                    return Poll::Ready((!out.is_empty()).then_some(Ok(out)));
+                }
+                Poll::Pending => return self.poll_idle(cx),
+            }
+        }
+    }
+
     fn broken(&mut self, cx: &mut Context<'_>, cause: &str) -> Poll<Option<Result<Bytes, Broken>>> {
         self.receipt.broken(cause);
         self.breaks(cx)
@@ -84,7 +159,7 @@ impl Relay {
     /// An error makes hyper drop the connection with whatever it has not written yet, so it gets a turn to write
     /// first: a client must see every event the provider sent before it broke off.
     fn breaks(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
-        self.breaking = true;
+        self.breaking = Breaking::Now;
         cx.waker().wake_by_ref();
         Poll::Pending
     }

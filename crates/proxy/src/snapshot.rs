@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use genesis_config::file::Limits;
@@ -22,6 +23,8 @@ pub struct SnapshotParts {
     pub tokens: Vec<Token>,
     /// Keys from the sealed store; those of the environment and the file are found here.
     pub stored_keys: Vec<Key>,
+    /// What `genesis/default` stands for, as `provider/model`.
+    pub default_model: Option<String>,
     pub limits: Limits,
     /// Addresses named by requests may be private.
     pub allow_private: bool,
@@ -58,12 +61,15 @@ pub struct Key {
 
 /// See the [module](self).
 pub struct Snapshot {
+    /// Tells snapshots apart, for what threads remember of one.
+    pub(crate) generation: u64,
     pub(crate) gateways: HashMap<String, Arc<GatewaySettings>>,
     pub(crate) accounts: Option<HashSet<String>>,
     providers: Providers,
     targets: HashMap<String, ProviderSetup>,
     pub(crate) tokens: HashMap<[u8; 32], Token>,
     pub(crate) keys: StoredKeys,
+    pub(crate) default_model: Option<String>,
     pub(crate) limits: Limits,
     pub(crate) allow_private: bool,
     pub(crate) simulator: Option<SocketAddr>,
@@ -121,7 +127,9 @@ impl Snapshot {
             authentication: parts.simulator.is_none(),
             ..GatewaySettings::default()
         };
+        static GENERATION: AtomicU64 = AtomicU64::new(1);
         Self {
+            generation: GENERATION.fetch_add(1, Ordering::Relaxed),
             gateways: parts.gateways.into_iter().map(|gateway| (gateway.id.clone(), Arc::new(gateway))).collect(),
             accounts: parts.accounts.map(HashSet::from_iter),
             providers: parts.providers,
@@ -133,6 +141,7 @@ impl Snapshot {
                 first_byte: Duration::from_secs(limits.first_byte_seconds),
                 idle: Duration::from_secs(limits.idle_seconds),
             },
+            default_model: parts.default_model,
             limits,
             allow_private: parts.allow_private,
             simulator: parts.simulator,
@@ -143,6 +152,16 @@ impl Snapshot {
     pub(crate) fn provider(&self, slug: &str) -> Option<(&Provider, &ProviderSetup)> {
         let setup = self.targets.get(&self.providers.find(slug)?.slug)?;
         Some((&setup.provider, setup))
+    }
+
+    /// Providers that have a key, or need none, or are simulated.
+    pub(crate) fn callable_providers(&self) -> impl Iterator<Item = &Provider> {
+        let mut setups: Vec<_> = self.targets.values().collect();
+        setups.sort_by(|a, b| a.provider.slug.cmp(&b.provider.slug));
+        setups.into_iter().map(|setup| (setup, &setup.provider)).filter_map(|(setup, provider)| {
+            let keyed = self.keys.has_any(&provider.slug) || provider.custom || !setup.headers.is_empty();
+            (keyed || setup.simulated).then_some(provider)
+        })
     }
 
     pub(crate) fn nearest_provider(&self, slug: &str) -> Option<&str> {

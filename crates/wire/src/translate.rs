@@ -6,6 +6,7 @@
 //!
 //! * `conversation`: the neutral form
 //! * `openai_chat`, `anthropic_messages`, …: one reader and one writer per dialect
+//! * `stream`: streamed answers, event by event
 //! * `error`: refusals, in every dialect
 //! * `dropped`: the names of what could not be carried
 //! * `tools`: tool names and ids that both sides accept
@@ -26,9 +27,9 @@ mod openai_responses;
 mod stream;
 mod tools;
 
-pub use dropped::Dropped;
 pub use stream::StreamTranslator;
 
+use dropped::Dropped;
 use thiserror::Error;
 
 use crate::Dialect;

@@ -36,6 +36,10 @@ impl AwsKey {
         })
     }
 
+    pub(crate) fn region(&self) -> &str {
+        &self.region
+    }
+
     /// The headers to add. The region is the one the URL names, else the key's own.
     pub(crate) fn sign(
         &self,

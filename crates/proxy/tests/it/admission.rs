@@ -143,3 +143,15 @@ fn paths_outside_any_gateway_are_answered_too() {
     assert_eq!(crate::client::call(gateway.address, "GET", "/nothing", &[], b"").status, 404);
     assert_eq!(crate::client::call(gateway.address, "GET", "/healthz", &[], b"").text(), "aside");
 }
+
+#[test]
+fn a_token_hidden_in_a_repeated_header_does_not_travel_on() {
+    let upstream = Upstream::start();
+    let gateway = Gateway::before(&upstream.url());
+    upstream.will_say(answer("200 OK", "", b"{}"));
+    let bearer = gateway.authorization();
+    let headers = [("authorization", "Bearer sk-own"), ("authorization", bearer.as_str())];
+    assert_eq!(gateway.post_authorized(CHAT, &headers, BODY).status, 200);
+    let request = upstream.request_text();
+    assert!(request.contains("Bearer sk-own") && !request.contains("gt_"), "{request}");
+}

@@ -147,6 +147,7 @@ fn parts(config: &str, tokens: Vec<Token>, stored_keys: Vec<Key>, simulator: Opt
         accounts: file.gateway.accounts.clone(),
         tokens,
         stored_keys,
+        default_model: file.agents.defaults.model.primary.clone(),
         limits: file.gateway.limits.clone(),
         allow_private: file.gateway.allow_private,
         simulator,

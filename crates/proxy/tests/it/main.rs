@@ -9,4 +9,5 @@ mod gateway;
 mod identity;
 mod log;
 mod passthrough;
+mod unified;
 mod upstream;

@@ -1,6 +1,7 @@
 //! Bedrock Converse, as a provider speaks it.
 
 mod answer;
+mod options;
 mod write;
 
 pub(super) use answer::{StreamReader, read_answer};

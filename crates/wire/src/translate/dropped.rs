@@ -4,7 +4,7 @@ use crate::Dialect;
 
 /// Names of fields that were not carried, each once, in the order they were met.
 #[derive(Clone, Debug, Default)]
-pub struct Dropped {
+pub(super) struct Dropped {
     names: Vec<String>,
 }
 

@@ -171,14 +171,27 @@ impl Failure {
         error.string_if("request_id", self.request_id.as_deref());
     }
 
-    /// The code OpenAI's Responses puts into a failed response.
+    /// The code of a failed response; OpenAI's SDKs know a closed list of them.
     pub(crate) fn openai_code(&self) -> &str {
+        const KNOWN: [&str; 6] = [
+            "server_error",
+            "rate_limit_exceeded",
+            "invalid_prompt",
+            "invalid_image",
+            "bio_policy",
+            "image_content_policy_violation",
+        ];
         match (self.code.as_deref(), self.status) {
-            (Some(code), _) => code,
-            (None, 429) => "rate_limit_exceeded",
-            (None, 400..500) => "invalid_prompt",
+            (Some(code), _) if KNOWN.contains(&code) => code,
+            (_, 429) => "rate_limit_exceeded",
+            (_, 400..500) => "invalid_prompt",
             _ => "server_error",
         }
+    }
+
+    /// The provider's own word for the failure, however it put it.
+    pub(crate) fn own_word(&self) -> Option<&str> {
+        self.code.as_deref().or(self.kind.as_deref())
     }
 
     fn openai_kind(&self) -> Cow<'_, str> {

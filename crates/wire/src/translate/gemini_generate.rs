@@ -5,9 +5,11 @@
 
 mod answer;
 mod read;
+mod read_options;
 mod schema;
 mod stream;
 mod write;
+mod write_options;
 
 pub(super) use answer::{read_answer, write_answer};
 pub(super) use read::read_request;
@@ -21,7 +23,6 @@ use serde::Deserialize;
 use super::conversation::{
     Citation, Family, Signature, Stop, foreign_signature, read_redacted, redacted_text, signature_text,
 };
-use super::error::Failure;
 use super::json::{self, Object, Text};
 use super::media::{base64_of_text, text_of_base64};
 use crate::Usage;
@@ -68,8 +69,8 @@ fn write_usage(object: &mut Object<'_>, usage: &Usage) {
     object.integer("totalTokenCount", usage.tokens_in() + usage.output);
 }
 
-/// Why the model stopped, or the failure that the reason stands for.
-fn stop_of(reason: &str, message: Option<&str>, called_tools: bool) -> Result<Stop<'static>, Failure> {
+/// Why the model stopped, or what to say of a reason that stands for failure.
+fn stop_of(reason: &str, message: Option<&str>, called_tools: bool) -> Result<Stop<'static>, String> {
     Ok(match reason {
         "STOP" if called_tools => Stop::ToolUse,
         "STOP" => Stop::End,
@@ -90,9 +91,7 @@ fn stop_of(reason: &str, message: Option<&str>, called_tools: bool) -> Result<St
         },
         other => {
             let detail = message.map(|message| format!(": {message}")).unwrap_or_default();
-            return Err(Failure::upstream(format!(
-                "the provider broke the answer off with {other}{detail}"
-            )));
+            return Err(format!("the provider broke the answer off with {other}{detail}"));
         }
     })
 }

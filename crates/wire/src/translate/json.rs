@@ -391,3 +391,48 @@ impl<'de> Visitor<'de> for Tree<'_> {
         Ok(Json::Object(entries))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn raw_values_come_out_byte_for_byte() {
+        let body =
+            br#" {"a" : [1.5, -2, null, true, "\u00e9\n"], "keep": { "x" :  1e3 } , "b": {"keep":[ ]}} "#;
+        let json = parse(body, &["keep"]).expect("JSON");
+        assert_eq!(
+            json.text(),
+            r#"{"a":[1.5,-2,null,true,"é\n"],"keep":{ "x" :  1e3 },"b":{"keep":[ ]}}"#
+        );
+    }
+
+    #[test]
+    fn what_nobody_took_is_named() {
+        let json = parse(br#"{"known":1,"odd":2,"empty":null}"#, &[]).expect("JSON");
+        let root = Path::ROOT;
+        let list = root.key("items");
+        let mut fields = Fields::new(json, list.index(3)).expect("an object");
+        assert_eq!(fields.count("known"), Ok(Some(1)));
+        let mut dropped = super::super::Dropped::default();
+        fields.finish(&mut dropped);
+        assert_eq!(dropped.into_names(), ["items[].odd"]);
+    }
+
+    #[test]
+    fn whole_numbers_may_be_written_as_floats() {
+        let number = |text: &str| match parse(text.as_bytes(), &[]).expect("JSON") {
+            Json::Number(number) => whole(&number),
+            _ => None,
+        };
+        assert_eq!(number("1024.0"), Some(1024));
+        assert_eq!(number("1.5"), None);
+        assert_eq!(number("-1"), None);
+        assert_eq!(number("1e300"), None);
+    }
+
+    #[test]
+    fn deep_nesting_is_an_error_not_a_crash() {
+        assert!(parse("[".repeat(100_000).as_bytes(), &[]).is_err());
+    }
+}

@@ -239,7 +239,7 @@ fn gemini_signatures_return_to_their_calls() {
         let parts = &sent["contents"][1]["parts"];
         assert_eq!(
             parts[1]["thoughtSignature"],
-            "Cs4B==",
+            "Cs4BAQ==",
             "{} streamed: {parts}",
             client.name()
         );

@@ -148,8 +148,7 @@ pub(in crate::translate) fn read_answer<'a>(
         }
         let called = parts.iter().any(|part| matches!(part, Part::ToolCall(_)));
         let reason = candidate.finish_reason.unwrap_or_default();
-        let stop = stop_of(&reason, candidate.finish_message.as_deref(), called)
-            .map_err(|failure| BadAnswer::new(failure.message))?;
+        let stop = stop_of(&reason, candidate.finish_message.as_deref(), called).map_err(BadAnswer::new)?;
         let logprobs = candidate
             .logprobs_result
             .map(|logprobs| Cow::Owned(logprobs.openai()));

@@ -109,7 +109,7 @@ impl StreamReader {
         if let Some(reason) = candidate.finish_reason {
             match stop_of(&reason, candidate.finish_message.as_deref(), self.calls > 0) {
                 Ok(stop) => self.stop = Some(stop),
-                Err(failure) => sink(Event::Fail(failure)),
+                Err(message) => sink(Event::Fail(Failure::upstream(message))),
             }
         }
     }

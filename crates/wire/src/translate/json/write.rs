@@ -21,7 +21,15 @@ pub(crate) fn string(out: &mut Vec<u8>, value: &str) {
     out.push(b'"');
     let bytes = value.as_bytes();
     let mut written = 0;
-    for (at, &byte) in bytes.iter().enumerate() {
+    let mut at = 0;
+    while at < bytes.len() {
+        if let Some(eight) = bytes.get(at..at + 8).and_then(|eight| eight.try_into().ok())
+            && is_plain(u64::from_ne_bytes(eight))
+        {
+            at += 8;
+            continue;
+        }
+        let byte = bytes[at];
         let escape: &[u8] = match byte {
             b'"' => b"\\\"",
             b'\\' => b"\\\\",
@@ -29,7 +37,10 @@ pub(crate) fn string(out: &mut Vec<u8>, value: &str) {
             b'\r' => b"\\r",
             b'\t' => b"\\t",
             0..=0x1f => b"",
-            _ => continue,
+            _ => {
+                at += 1;
+                continue;
+            }
         };
         out.extend_from_slice(&bytes[written..at]);
         if escape.is_empty() {
@@ -37,10 +48,19 @@ pub(crate) fn string(out: &mut Vec<u8>, value: &str) {
         } else {
             out.extend_from_slice(escape);
         }
-        written = at + 1;
+        at += 1;
+        written = at;
     }
     out.extend_from_slice(&bytes[written..]);
     out.push(b'"');
+}
+
+/// Whether none of eight bytes needs an escape, looked at all at once.
+fn is_plain(bytes: u64) -> bool {
+    const ONES: u64 = u64::MAX / 255;
+    let has_below = |bytes: u64, limit: u64| bytes.wrapping_sub(ONES * limit) & !bytes & (ONES << 7);
+    let has = |byte: u8| has_below(bytes ^ (ONES * u64::from(byte)), 1);
+    has_below(bytes, 0x20) | has(b'"') | has(b'\\') == 0
 }
 
 /// Appends a whole number.
@@ -161,5 +181,42 @@ impl Array<'_> {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.empty
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn strings_are_escaped_as_they_should_be(text in "[a-z\"\\\\\n\r\t\u{0}-\u{1f}é🌍 ]{0,40}") {
+            let mut out = Vec::new();
+            string(&mut out, &text);
+            prop_assert_eq!(serde_json::from_slice::<String>(&out).expect("a JSON string"), text);
+        }
+
+        #[test]
+        fn integers_are_written_in_decimal(value in any::<u64>()) {
+            let mut out = Vec::new();
+            integer(&mut out, value);
+            prop_assert_eq!(into_text(out), value.to_string());
+        }
+    }
+
+    #[test]
+    fn commas_stand_between_fields_and_items() {
+        let mut out = Vec::new();
+        object(&mut out, |body| {
+            body.string("a", "x");
+            body.array("b", |list| {
+                list.string("y");
+                list.object(|_| {});
+            });
+            body.null("c");
+        });
+        assert_eq!(into_text(out), r#"{"a":"x","b":["y",{}],"c":null}"#);
     }
 }

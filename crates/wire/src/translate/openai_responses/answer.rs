@@ -366,6 +366,7 @@ impl Frame<'_> {
             Some(failure) => body.object("error", |error| {
                 error.string("code", failure.openai_code());
                 error.string("message", &failure.message);
+                error.string_if("type", failure.own_word());
             }),
         }
         match progress.reason {

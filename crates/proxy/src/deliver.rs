@@ -1,0 +1,124 @@
+//! A provider's answer becomes the client's: passed on as it comes, or translated.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use genesis_wire::translate::{self, Context, StreamTranslator};
+use http::Response;
+use http::header::{self, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+
+use crate::body::Body;
+use crate::exchange::Delivery;
+use crate::failure::Failure;
+use crate::receipt::Receipt;
+use crate::relay::Relay;
+use crate::reply;
+use crate::upstream::Answer;
+
+/// Longest answer that is translated whole.
+const WHOLE_LIMIT: usize = 64 * 1024 * 1024;
+
+/// Response headers that speak about the provider's own connection.
+static HOP_BY_HOP: [HeaderName; 8] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    header::PROXY_AUTHENTICATE,
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+impl Delivery {
+    /// The provider's status, headers and body, less what belongs to its own connection.
+    pub(crate) async fn deliver(self, receipt: Receipt, idle: Duration) -> Response<Body> {
+        static SIMULATED: HeaderName = HeaderName::from_static("cf-aig-simulated");
+        static DROPPED: HeaderName = HeaderName::from_static("cf-aig-dropped");
+        let Self { mut answer, simulated, translation, mut dropped } = self;
+        for name in &HOP_BY_HOP {
+            answer.headers.remove(name);
+        }
+        let mut response = match translation {
+            None => relayed(answer, |body| Relay::new(body, receipt, idle)),
+            Some(context) if is_stream(&answer) => match StreamTranslator::new(context) {
+                Some(translator) => {
+                    retitled(&mut answer.headers, "text/event-stream");
+                    relayed(answer, |body| Relay::translated(body, receipt, idle, translator))
+                }
+                None => refused(receipt, &Failure::misconfigured("this pair of dialects has no stream translation")),
+            },
+            Some(context) => match whole(answer, context, receipt).await {
+                Ok((response, lost)) => {
+                    dropped.extend(lost);
+                    response
+                }
+                Err(refusal) => refusal,
+            },
+        };
+        if simulated {
+            response.headers_mut().insert(&SIMULATED, HeaderValue::from_static("true"));
+        }
+        if let (false, Ok(names)) = (dropped.is_empty(), HeaderValue::from_str(&dropped.join(", "))) {
+            response.headers_mut().insert(&DROPPED, names);
+        }
+        response
+    }
+}
+
+fn relayed(answer: Answer, relay: impl FnOnce(crate::upstream::AnswerBody) -> Relay) -> Response<Body> {
+    let mut response = Response::new(Body::Relay(Box::new(relay(answer.body))));
+    *response.status_mut() = answer.status;
+    *response.headers_mut() = answer.headers;
+    response
+}
+
+/// Reads an answer to its end and translates it. The second value names what could not be carried.
+async fn whole(
+    answer: Answer,
+    context: Context,
+    mut receipt: Receipt,
+) -> Result<(Response<Body>, Vec<String>), Response<Body>> {
+    let Answer { status, mut headers, body } = answer;
+    let theirs = match body.collect(WHOLE_LIMIT).await {
+        Ok(theirs) => Bytes::from(theirs),
+        Err(error) => return Err(refused(receipt, &unreadable(&error.to_string()))),
+    };
+    receipt.response_piece(&theirs);
+    match translate::response(&context, status.as_u16(), &theirs) {
+        Ok(translated) => {
+            receipt.complete();
+            let ours = Bytes::from(translated.body);
+            receipt.translated(&ours);
+            retitled(&mut headers, "application/json");
+            let mut response = Response::new(Body::full(ours));
+            *response.status_mut() = status;
+            *response.headers_mut() = headers;
+            Ok((response, translated.dropped))
+        }
+        Err(bad) => Err(refused(receipt, &unreadable(&bad.to_string()))),
+    }
+}
+
+fn unreadable(cause: &str) -> Failure {
+    let status = http::StatusCode::BAD_GATEWAY;
+    Failure::upstream(status, "the provider's answer could not be translated; the call may be sent again", cause)
+}
+
+fn refused(mut receipt: Receipt, failure: &Failure) -> Response<Body> {
+    receipt.failed(failure);
+    reply::failure(failure)
+}
+
+/// The headers of a translated body: its length and coding are no longer the provider's.
+fn retitled(headers: &mut HeaderMap, media: &'static str) {
+    headers.remove(CONTENT_LENGTH);
+    headers.remove(header::CONTENT_ENCODING);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media));
+}
+
+fn is_stream(answer: &Answer) -> bool {
+    let media = answer.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    answer.status.is_success()
+        && (media.starts_with("text/event-stream") || media.starts_with("application/vnd.amazon.eventstream"))
+}

@@ -1,0 +1,246 @@
+//! The unified API: one endpoint, the model in the body as `provider/model`, any provider behind it.
+//!
+//! Where client and provider speak the same dialect only the model's name is replaced in the bytes. Where they do not,
+//! request and answer are translated, and what the provider's dialect cannot carry is named in `cf-aig-dropped`.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use genesis_config::Provider;
+use genesis_wire::peek::{Peek, peek, splice_model};
+use genesis_wire::translate::{self, Context, Target as Facts};
+use genesis_wire::Dialect;
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, StatusCode, request};
+use hyper::body::Incoming;
+
+use crate::admit::admit;
+use crate::attempt::Attempt;
+use crate::credential::{self, Credential};
+use crate::exchange::{Delivery, Exchange, check_head, collect_json, now_ms};
+use crate::failure::{Code, Failure};
+use crate::plan::{self, malformed};
+use crate::upstream::Outgoing;
+
+/// Bedrock's region for API keys, which name none.
+const BEDROCK_REGION: &str = "us-east-1";
+
+impl Exchange<'_> {
+    /// Admit, read the model, choose provider and dialect, send.
+    pub(crate) async fn run_unified(
+        &mut self,
+        mut head: request::Parts,
+        body: Incoming,
+        dialect: Dialect,
+    ) -> Result<Delivery, Failure> {
+        let snapshot = self.snapshot;
+        check_head(&head, snapshot.limits.header_bytes)?;
+        let caller = admit(snapshot, &self.gateway, &mut head.headers, None, now_ms())?;
+        self.admitted(&caller);
+        let body = collect_json(body, &snapshot.limits).await?;
+        self.receipt.request_body(&body);
+        let peeked = peek(&body).map_err(|error| malformed(format!("the body is not a JSON object: {error}")))?;
+        let (slug, model) = self.model(&peeked)?;
+
+        let found = snapshot.provider(&slug);
+        let (provider, setup) = found.ok_or_else(|| plan::unknown_provider(snapshot, &slug))?;
+        self.receipt.addressed(&provider.slug, dialect.name());
+        if let Some(unresolved) = setup.unresolved.as_ref().filter(|_| !setup.simulated) {
+            return Err(Failure::misconfigured(unresolved.clone()));
+        }
+        if setup.carries_secrets() && !setup.simulated && !caller.may_use_keys() {
+            return Err(crate::admit::unauthorized(format!("provider {slug} is open to authenticated callers only")));
+        }
+        let credential = match credential::own_key(provider, &head.headers) {
+            Some(own) => own,
+            None => {
+                let mut none = HeaderMap::new();
+                let keys = &snapshot.keys;
+                credential::choose(keys, &self.gateway, provider, setup, &caller, &self.options, &mut none, false)?
+            }
+        };
+        let stream = peeked.stream.unwrap_or(false);
+        let spoken = spoken_by(provider, &model, dialect)?;
+        let call = self.call(&body, &peeked, &model, dialect, spoken)?;
+        let path = endpoint(provider, spoken, stream, &model, &credential)?;
+        let query = (spoken == Dialect::GeminiGenerate && stream).then_some("alt=sse");
+        let account = self.account().to_owned();
+        let target = plan::target(snapshot, provider, setup, &account, &path, query, &HeaderMap::new())?;
+        self.receipt.planned(&target, Some(&model), stream);
+        self.receipt.authorised(&credential, &head.headers, target.simulated);
+
+        let headers = upstream_headers(&head.headers, spoken, stream, call.context.is_none());
+        let attempt = Attempt {
+            provider,
+            setup,
+            target: &target,
+            method: Method::POST,
+            headers: &headers,
+            credential,
+            patience: snapshot.patience,
+            first_byte: self.options.request_timeout_ms.map(Duration::from_millis),
+        };
+        let answer = attempt.send(&self.worker.pool, Outgoing::Whole(call.body)).await?;
+        self.receipt.answered(answer.status, &answer.headers);
+        Ok(Delivery { answer, simulated: target.simulated, translation: call.context, dropped: call.dropped })
+    }
+
+    /// Provider and model of `provider/model`, cut at the first slash.
+    fn model(&self, peeked: &Peek<'_>) -> Result<(String, String), Failure> {
+        let named = peeked.model.as_deref().unwrap_or_default();
+        let named = match (named, &self.snapshot.default_model) {
+            ("genesis/default", Some(model)) => model,
+            ("genesis/default", None) => {
+                return Err(malformed("no default model is set; set agents.defaults.model.primary in genesis.json"));
+            }
+            _ => named,
+        };
+        match named.split_once('/') {
+            Some((provider, model)) if !provider.is_empty() && !model.is_empty() => {
+                Ok((provider.to_ascii_lowercase(), model.to_owned()))
+            }
+            _ => Err(Failure::refused(
+                StatusCode::BAD_REQUEST,
+                Code::BadFormat,
+                "Chat completion bad format",
+                "`model` must be `provider/model`, such as `anthropic/claude-sonnet-4-5`",
+            )),
+        }
+    }
+
+    /// The request in the provider's dialect.
+    fn call(
+        &self,
+        body: &Bytes,
+        peeked: &Peek<'_>,
+        model: &str,
+        dialect: Dialect,
+        spoken: Dialect,
+    ) -> Result<Call, Failure> {
+        if dialect == spoken {
+            let span = peeked.model_span.clone().unwrap_or_default();
+            return Ok(Call { body: splice_model(body, span, model).into(), context: None, dropped: Vec::new() });
+        }
+        let request_id = self.receipt.id().simple().to_string();
+        let facts = Facts {
+            request_id: &request_id,
+            now: u64::try_from(now_ms() / 1000).unwrap_or_default(),
+            stream: peeked.stream.unwrap_or(false),
+            ..facts(model)
+        };
+        let outgoing = translate::request(dialect, spoken, body, &facts).map_err(|bad| malformed(bad.to_string()))?;
+        if self.options.strict && !outgoing.dropped.is_empty() {
+            let names = outgoing.dropped.join(", ");
+            return Err(malformed(format!("{} cannot carry {names}, and cf-aig-strict is set", spoken.name())));
+        }
+        Ok(Call { body: outgoing.body.into(), context: Some(outgoing.context), dropped: outgoing.dropped })
+    }
+}
+
+struct Call {
+    body: Bytes,
+    /// Set if the answer has to be translated back.
+    context: Option<Context>,
+    dropped: Vec<String>,
+}
+
+/// The dialect to speak with a provider: the client's own if it can be, else the provider's preferred one.
+fn spoken_by(provider: &Provider, model: &str, dialect: Dialect) -> Result<Dialect, Failure> {
+    if provider.dialects.contains(&dialect) {
+        return Ok(dialect);
+    }
+    let conversation = |spoken: &&Dialect| **spoken != Dialect::OpenAiEmbeddings;
+    // A provider of several vendors' models speaks each vendor's dialect.
+    let vendor = if model.contains("claude") { Dialect::AnthropicMessages } else { Dialect::GeminiGenerate };
+    let spoken = match dialect {
+        Dialect::OpenAiEmbeddings => None,
+        _ if provider.dialects.contains(&vendor) => Some(vendor),
+        _ => provider.dialects.iter().find(conversation).copied(),
+    };
+    spoken.ok_or_else(|| malformed(format!("{} offers nothing for {} requests", provider.slug, dialect.name())))
+}
+
+fn endpoint(
+    provider: &Provider,
+    dialect: Dialect,
+    stream: bool,
+    model: &str,
+    credential: &Credential,
+) -> Result<String, Failure> {
+    let region = credential.region().unwrap_or(BEDROCK_REGION);
+    let path = provider.endpoint(dialect, stream, &[("model", model), ("region", region)]);
+    let path = path.ok_or_else(|| malformed(format!("{} has no {} endpoint", provider.slug, dialect.name())))?;
+    if path.contains('{') {
+        return Err(malformed(format!(
+            "{} needs more than a model name ({path}); call it on its own path /v1/<account>/<gateway>/{}/…",
+            provider.slug, provider.slug
+        )));
+    }
+    Ok(path)
+}
+
+/// What the provider is sent beside the body. On a translated call the client's own headers speak of another dialect,
+/// so only those that mean the same everywhere go along.
+fn upstream_headers(client: &HeaderMap, spoken: Dialect, stream: bool, same_dialect: bool) -> HeaderMap {
+    static ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
+    let mut headers = HeaderMap::new();
+    for (name, value) in client {
+        let everywhere = ["user-agent", "traceparent", "tracestate", "baggage"].contains(&name.as_str());
+        if everywhere || same_dialect && !crate::options::is_secret(name.as_str()) {
+            headers.append(name, value.clone());
+        }
+    }
+    if !same_dialect {
+        let accept = if stream { "text/event-stream" } else { "application/json" };
+        headers.insert(ACCEPT, HeaderValue::from_static(accept));
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    }
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if spoken == Dialect::AnthropicMessages && !headers.contains_key(&ANTHROPIC_VERSION) {
+        headers.insert(&ANTHROPIC_VERSION, HeaderValue::from_static("2023-06-01"));
+    }
+    headers
+}
+
+/// What is known of a model by its name.
+fn facts(model: &str) -> Facts<'_> {
+    let bare = model.rsplit('/').next().unwrap_or(model);
+    let claude = claude_version(bare);
+    Facts {
+        model,
+        // OpenAI's newer models refuse `max_tokens`.
+        takes_max_completion_tokens: ["gpt-5", "o1", "o3", "o4"].iter().any(|family| bare.starts_with(family)),
+        adaptive_thinking: claude.is_some_and(|version| version >= (4, 6)) || bare.starts_with("gemini-3"),
+        never_thinks: claude.is_some_and(|version| version < (3, 7))
+            || ["gpt-4", "gpt-3.5", "gemini-1", "gemini-2.0"].iter().any(|family| bare.starts_with(family)),
+        needs_thought_signature: bare.starts_with("gemini-3"),
+        ..Facts::default()
+    }
+}
+
+/// `(4, 5)` of `claude-sonnet-4-5-20250929`, `(3, 5)` of `claude-3-5-haiku`.
+fn claude_version(model: &str) -> Option<(u32, u32)> {
+    let at = model.find("claude-")?;
+    let mut numbers = model[at..].split(['-', '.', '@', ':']).filter_map(|part| part.parse::<u32>().ok());
+    let major = numbers.next().filter(|major| *major < 100)?;
+    Some((major, numbers.next().filter(|minor| *minor < 100).unwrap_or(0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn claude_versions_are_read_from_either_order() {
+        for (model, version) in [
+            ("claude-sonnet-4-5-20250929", Some((4, 5))),
+            ("claude-3-5-haiku-20241022", Some((3, 5))),
+            ("claude-opus-4-20250514", Some((4, 0))),
+            ("us.anthropic.claude-haiku-4-5-20251001-v1:0", Some((4, 5))),
+            ("claude-opus-5-5", Some((5, 5))),
+            ("gpt-5", None),
+        ] {
+            assert_eq!(claude_version(model), version, "{model}");
+        }
+    }
+}

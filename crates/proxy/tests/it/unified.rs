@@ -1,0 +1,202 @@
+//! One endpoint for every provider, through the simulator.
+
+use genesis_simulator::Simulator;
+use genesis_store::Outcome;
+use genesis_wire::Dialect;
+use serde_json::json;
+
+use crate::gateway::{Gateway, Setup, config};
+use crate::upstream::{Script, Upstream, answer, chunk, chunked_head};
+
+const COMPAT: &str = "/v1/acct/gw/compat/chat/completions";
+
+fn keyed(upstream: &str) -> Gateway {
+    let keys = vec![
+        ("anthropic", "default", None, "sk-ant-stored"),
+        ("openai", "default", None, "sk-stored"),
+        ("google-ai-studio", "default", None, "AIza-stored"),
+    ];
+    let config = config(upstream, "gw: {}").replace("{ models:", "{ agents: { defaults: { model: 'anthropic/claude-sonnet-4-6' } }, models:");
+    Gateway::start(Setup { config, keys, ..Setup::default() })
+}
+
+#[test]
+fn the_copied_line_reaches_anthropic_with_the_stored_key_and_comes_back_in_openais_shape() {
+    let simulator = Simulator::start().expect("simulator");
+    let gateway = keyed(&simulator.url());
+    let body = json!({"model":"anthropic/claude-sonnet-4-5","messages":[{"role":"user","content":"What is Cloudflare?"}]});
+    let reply = gateway.post_authorized(COMPAT, &[], body.to_string().as_bytes());
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let said = reply.json();
+    assert_eq!(said["object"], "chat.completion");
+    assert_eq!(said["choices"][0]["message"]["role"], "assistant");
+    assert!(said["choices"][0]["message"]["content"].as_str().is_some_and(|text| text.contains("What is Cloudflare?")), "{said}");
+    assert_eq!(said["choices"][0]["finish_reason"], "stop");
+    assert!(said["usage"]["total_tokens"].as_u64().is_some_and(|tokens| tokens > 0));
+
+    let sent = &simulator.captured()[0];
+    assert_eq!((sent.method.as_str(), sent.path_and_query.as_str()), ("POST", "/v1/messages"));
+    assert_eq!(sent.header("x-api-key"), Some("sk-ant-stored"));
+    assert_eq!(sent.header("anthropic-version"), Some("2023-06-01"));
+    assert_eq!((sent.header("authorization"), sent.header("cf-aig-authorization")), (None, None));
+    let sent: serde_json::Value = serde_json::from_slice(&sent.body).expect("json");
+    assert_eq!(sent["model"], "claude-sonnet-4-5");
+    assert!(sent["max_tokens"].as_u64().is_some_and(|limit| limit > 0), "Anthropic requires a limit: {sent}");
+
+    let (record, payload) = gateway.last_log(1);
+    assert_eq!((record.provider.as_str(), record.outcome), ("anthropic", Outcome::Success));
+    assert_eq!(record.dialect, Some(Dialect::AnthropicMessages));
+    assert!(record.cost_nano_usd.is_some_and(|cost| cost > 0), "{record:?}");
+    assert_eq!(payload.expect("payload").response, reply.body, "the log keeps what the client got");
+}
+
+#[test]
+fn streams_are_translated_event_by_event() {
+    let simulator = Simulator::start().expect("simulator");
+    let gateway = keyed(&simulator.url());
+    for model in ["anthropic/claude-sonnet-4-5", "google-ai-studio/gemini-2.5-flash"] {
+        let body = json!({"model":model,"stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"user","content":"hello"}]});
+        let reply = gateway.post_authorized(COMPAT, &[], body.to_string().as_bytes());
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        assert_eq!(reply.header("content-type"), Some("text/event-stream"));
+        assert!(reply.complete);
+        let text = reply.text();
+        assert!(text.trim_end().ends_with("data: [DONE]"), "{text}");
+        assert!(text.contains("chat.completion.chunk") && text.contains("\"usage\":{"), "{text}");
+    }
+    for record in gateway.log(2) {
+        assert_eq!(record.outcome, Outcome::Success, "{}", record.error);
+        assert!(record.usage.is_some(), "{record:?}");
+    }
+}
+
+#[test]
+fn the_same_dialect_is_relayed_with_only_the_model_replaced() {
+    let upstream = Upstream::start();
+    let gateway = keyed(&upstream.url());
+    let theirs = b"{\"id\": \"x\",\n  \"choices\": [] , \"unknown\":1e400}";
+    upstream.will_say(answer("200 OK", "content-type: application/json\r\n", theirs));
+    let body = "{ \"messages\" : [], \"model\" : \"openai/gpt-5-mini\",\t\"odd\": 1e400 }";
+    let reply = gateway.post_authorized(COMPAT, &[], body.as_bytes());
+    assert_eq!(reply.body, theirs);
+    let request = upstream.request_text();
+    assert!(request.starts_with("POST /v1/chat/completions HTTP/1.1\r\n"), "{request}");
+    assert!(request.ends_with("{ \"messages\" : [], \"model\" : \"gpt-5-mini\",\t\"odd\": 1e400 }"), "{request}");
+    assert!(request.contains("authorization: Bearer sk-stored\r\n"), "{request}");
+}
+
+#[test]
+fn every_surface_takes_its_dialect_to_any_provider() {
+    let simulator = Simulator::start().expect("simulator");
+    let gateway = keyed(&simulator.url());
+    let bearer = gateway.authorization();
+    let chat = json!({"model":"google-ai-studio/gemini-2.5-flash","messages":[{"role":"user","content":"x"}]});
+    let responses = json!({"model":"anthropic/claude-sonnet-4-5","input":"x"});
+    let messages = json!({"model":"openai/gpt-5-mini","max_tokens":50,"messages":[{"role":"user","content":"x"}]});
+    let embeddings = json!({"model":"openai/text-embedding-3-small","input":"x"});
+    let default = json!({"model":"genesis/default","messages":[{"role":"user","content":"x"}]});
+    let rest = "/client/v4/accounts/acct/ai/v1";
+    for (path, body, kind) in [
+        ("/v1/acct/gw/compat/responses".to_owned(), &responses, "response"),
+        ("/v1/acct/gw/compat/embeddings".to_owned(), &embeddings, "list"),
+        (format!("{rest}/chat/completions"), &chat, "chat.completion"),
+        (format!("{rest}/responses"), &responses, "response"),
+        ("/v1/chat/completions".to_owned(), &default, "chat.completion"),
+        ("/v1/responses".to_owned(), &responses, "response"),
+        ("/v1/embeddings".to_owned(), &embeddings, "list"),
+    ] {
+        let headers = [("authorization", bearer.as_str()), ("cf-aig-gateway-id", "gw")];
+        let reply = gateway.post(&path, &headers, body.to_string().as_bytes());
+        assert_eq!((reply.status, reply.json()["object"].as_str()), (200, Some(kind)), "{path}: {}", reply.text());
+    }
+    for path in [format!("{rest}/messages"), "/v1/messages".to_owned()] {
+        let reply = gateway.post(&path, &[("x-api-key", &gateway.token)], messages.to_string().as_bytes());
+        assert_eq!((reply.status, reply.json()["type"].as_str()), (200, Some("message")), "{path}: {}", reply.text());
+    }
+    for sent in simulator.captured() {
+        assert!(!format!("{:?}", sent.headers).contains("gt_"), "{sent:?}");
+    }
+}
+
+#[test]
+fn models_are_listed() {
+    let simulator = Simulator::start().expect("simulator");
+    let gateway = keyed(&simulator.url());
+    let token = gateway.authorization();
+    let get = |path: &str| crate::client::call(gateway.address, "GET", path, &[("authorization", &token)], b"");
+    let list = get("/v1/acct/gw/compat/models").json();
+    assert_eq!(list["object"], "list");
+    let ids: Vec<_> = list["data"].as_array().expect("data").iter().filter_map(|model| model["id"].as_str()).collect();
+    assert!(ids.contains(&"anthropic/claude-sonnet-4-5"), "{ids:?}");
+    assert!(!ids.iter().any(|id| id.starts_with("groq/")), "only what has a key");
+    assert_eq!(get("/v1/models/anthropic/claude-sonnet-4-5").json()["object"], "model");
+    assert_eq!(get("/v1/models/anthropic/nonsense").status, 404);
+    assert_eq!(crate::client::call(gateway.address, "GET", "/v1/models", &[], b"").status, 401);
+}
+
+#[test]
+fn wrong_requests_get_one_clear_answer() {
+    let simulator = Simulator::start().expect("simulator");
+    let gateway = keyed(&simulator.url());
+    for (body, status, code, says) in [
+        (r#"{"model":"gpt-5","messages":[]}"#, 400, 2019, "provider/model"),
+        (r#"{"messages":[]}"#, 400, 2019, "provider/model"),
+        (r#"{"model":"nope/x","messages":[]}"#, 400, 2008, "no provider `nope`"),
+        (r#"[1]"#, 400, 9400, "not a JSON object"),
+        (r#"{"model":"anthropic/claude-sonnet-4-5","messages":7}"#, 400, 9400, "messages"),
+    ] {
+        let reply = gateway.post_authorized(COMPAT, &[], body.as_bytes());
+        assert_eq!((reply.status, reply.json()["internalCode"].as_u64()), (status, Some(code)), "{body}: {}", reply.text());
+        assert!(reply.text().contains(says), "{}", reply.text());
+    }
+    assert!(simulator.captured().is_empty());
+}
+
+#[test]
+fn a_providers_refusal_comes_in_the_callers_dialect_with_its_headers() {
+    let simulator = Simulator::start().expect("simulator");
+    let gateway = keyed(&simulator.url());
+    let body = json!({"model":"anthropic/sim-429,retry-after=7","messages":[{"role":"user","content":"x"}]});
+    let reply = gateway.post_authorized(COMPAT, &[], body.to_string().as_bytes());
+    assert_eq!((reply.status, reply.header("retry-after")), (429, Some("7")), "{}", reply.text());
+    let error = &reply.json()["error"];
+    assert!(error["message"].is_string() && error["type"].is_string(), "{}", reply.text());
+    assert_eq!(gateway.log(1)[0].outcome, Outcome::ProviderError);
+}
+
+#[test]
+fn what_cannot_be_carried_is_named_and_refused_when_strict() {
+    let simulator = Simulator::start().expect("simulator");
+    let gateway = keyed(&simulator.url());
+    let body = json!({"model":"anthropic/claude-sonnet-4-5","seed":7,"messages":[{"role":"user","content":"x"}]}).to_string();
+    let reply = gateway.post_authorized(COMPAT, &[], body.as_bytes());
+    assert_eq!((reply.status, reply.header("cf-aig-dropped")), (200, Some("seed")));
+    let reply = gateway.post_authorized(COMPAT, &[("cf-aig-strict", "true")], body.as_bytes());
+    assert_eq!(reply.status, 400);
+    assert!(reply.text().contains("seed"), "{}", reply.text());
+}
+
+#[test]
+fn the_clients_own_key_is_presented_as_the_provider_wants_it() {
+    let simulator = Simulator::start().expect("simulator");
+    let gateway = keyed(&simulator.url());
+    let body = json!({"model":"anthropic/claude-sonnet-4-5","messages":[{"role":"user","content":"x"}]}).to_string();
+    gateway.post_authorized(COMPAT, &[("authorization", "Bearer sk-ant-own")], body.as_bytes());
+    let sent = &simulator.captured()[0];
+    assert_eq!((sent.header("x-api-key"), sent.header("authorization")), (Some("sk-ant-own"), None));
+    assert_eq!(gateway.log(1)[0].credential, "request");
+}
+
+#[test]
+fn a_cut_stream_ends_with_an_error_event_in_the_callers_dialect() {
+    let upstream = Upstream::start();
+    let gateway = keyed(&upstream.url());
+    let start = b"event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"msg_1\",\"type\":\"message\",\"role\":\"assistant\",\"model\":\"claude-sonnet-4-5\",\"content\":[],\"usage\":{\"input_tokens\":3,\"output_tokens\":1}}}\n\n";
+    let pieces = vec![[chunked_head("content-type: text/event-stream\r\n"), chunk(start)].concat()];
+    upstream.will(Script { pieces, close: true, ..Script::default() });
+    let body = json!({"model":"anthropic/claude-sonnet-4-5","stream":true,"messages":[{"role":"user","content":"x"}]}).to_string();
+    let reply = gateway.post_authorized(COMPAT, &[], body.as_bytes());
+    assert!(reply.text().contains("\"error\""), "{}", reply.text());
+    assert!(!reply.text().contains("[DONE]") && !reply.complete, "never a clean end: {}", reply.text());
+    assert_eq!(gateway.log(1)[0].outcome, Outcome::UpstreamBroken);
+}

@@ -1,0 +1,9 @@
+//! Commands as somebody types them: standard output, standard error, exit code, files.
+//!
+//! * `sandbox`: a home folder of its own and a clean environment for every test
+
+mod key;
+mod logs;
+mod sandbox;
+mod token;
+mod usage;

@@ -1,0 +1,13 @@
+//! The built binary, from outside: what it prints, answers, writes and returns.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod bad_start;
+mod cli;
+mod crash;
+mod http;
+mod leaks;
+mod process;
+mod readme;
+mod rooms;
+mod store_faults;

@@ -68,8 +68,6 @@ impl Running {
             head_within: Duration::from_secs(block.limits.header_seconds),
         };
         let drain = Duration::from_secs(block.drain_seconds);
-        // Off the request path: the price index is built once, when first asked.
-        std::thread::spawn(|| genesis_config::PriceTable::builtin().warm());
         let server = Server::start(&options, &shared).map_err(not_started)?;
         let seen = Seen::now(&home, &store);
         let watched = Watched { home, store, stored, shared: Arc::clone(&shared), dev, kept, seen };

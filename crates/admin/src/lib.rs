@@ -15,7 +15,10 @@ use genesis_store::{Journal, Store};
 use http::{Method, Request, Response, StatusCode};
 
 /// Answers everything that is not a call to a provider.
-pub fn aside(store: Store, journal: Arc<Journal>) -> Arc<dyn Fn(Request<Bytes>) -> Response<Bytes> + Send + Sync> {
+pub fn aside(
+    store: Store,
+    journal: Arc<Journal>,
+) -> Arc<dyn Fn(Request<Bytes>) -> Response<Bytes> + Send + Sync> {
     Arc::new(move |request| answer(&store, &journal, &request))
 }
 
@@ -28,6 +31,10 @@ fn answer(store: &Store, journal: &Journal, request: &Request<Bytes>) -> Respons
         "" => health::greeting(),
         "/healthz" | "/health" => health::live(),
         "/readyz" => health::ready(store, journal),
-        _ => envelope::failure(StatusCode::NOT_FOUND, 7003, "no such path in the management API of this version"),
+        _ => envelope::failure(
+            StatusCode::NOT_FOUND,
+            7003,
+            "no such path in the management API of this version",
+        ),
     }
 }

@@ -64,7 +64,8 @@ pub(crate) fn admit(
             let why = if token.run {
                 format!("this token is not valid for gateway `{}`", gateway.id)
             } else {
-                "this token may not run requests; create one with `genesis token create --permissions run`".to_owned()
+                "this token may not run requests; create one with `genesis token create --permissions run`"
+                    .to_owned()
             };
             return Err(unauthorized(why));
         }
@@ -89,7 +90,8 @@ pub(crate) fn unauthorized(description: impl Into<String>) -> Failure {
 fn take_from_slots(headers: &mut HeaderMap) -> Option<String> {
     let mut found = None;
     for slot in &PROVIDER_SLOTS {
-        let ours = |value: &HeaderValue| value.to_str().is_ok_and(|value| bare(value).starts_with(TOKEN_PREFIX));
+        let ours =
+            |value: &HeaderValue| value.to_str().is_ok_and(|value| bare(value).starts_with(TOKEN_PREFIX));
         if !headers.get_all(slot).iter().any(ours) {
             continue;
         }
@@ -113,10 +115,11 @@ fn take_from_slots(headers: &mut HeaderMap) -> Option<String> {
 pub(crate) fn bare(value: &str) -> &str {
     let value = value.trim();
     match value.split_once(' ') {
-        Some((scheme, rest)) if ["bearer", "token", "key"].iter().any(|word| scheme.eq_ignore_ascii_case(word)) => {
+        Some((scheme, rest))
+            if ["bearer", "token", "key"].iter().any(|word| scheme.eq_ignore_ascii_case(word)) =>
+        {
             rest.trim()
         }
         _ => value,
     }
 }
-

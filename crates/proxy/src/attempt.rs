@@ -36,7 +36,9 @@ impl Attempt<'_> {
         let credential = self.credential_headers(pool, &body, patience).await?;
         let head = self.head(&credential).end(&body);
         let slug = &self.provider.slug;
-        upstream::send(pool, &self.target.origin, &head, body, patience).await.map_err(|error| failure(slug, &error))
+        upstream::send(pool, &self.target.origin, &head, body, patience)
+            .await
+            .map_err(|error| failure(slug, &error))
     }
 
     async fn credential_headers(
@@ -63,10 +65,14 @@ impl Attempt<'_> {
             }
             Credential::Aws(key) => {
                 let Outgoing::Whole(bytes) = body else {
-                    return Err(crate::plan::malformed("a request signed with a stored AWS key must carry a JSON body"));
+                    return Err(crate::plan::malformed(
+                        "a request signed with a stored AWS key must carry a JSON body",
+                    ));
                 };
                 let signed = self.sign(key, bytes);
-                signed.map_err(|why| Failure::misconfigured(format!("the request to {slug} cannot be signed: {why}")))
+                signed.map_err(|why| {
+                    Failure::misconfigured(format!("the request to {slug} cannot be signed: {why}"))
+                })
             }
         }
     }
@@ -79,7 +85,9 @@ impl Attempt<'_> {
         let key = key.aws().ok_or("it is not an AWS key")?;
         let authority = self.target.origin.authority();
         let mut headers = vec![("host", authority.as_str())];
-        if let Some(value) = self.headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) {
+        if let Some(value) =
+            self.headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok())
+        {
             headers.push(("content-type", value));
         }
         let mantle = authority.starts_with("bedrock-mantle");
@@ -95,9 +103,13 @@ impl Attempt<'_> {
 
     /// The client's headers, less those that end here, plus the credential and what the configuration adds.
     fn head(&self, credential: &[(HeaderName, HeaderValue)]) -> RequestHead {
-        let mut head =
-            RequestHead::new(self.method.clone(), &self.target.path_and_query, &self.target.origin.authority());
-        let nominated = self.headers.get(CONNECTION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let mut head = RequestHead::new(
+            self.method.clone(),
+            &self.target.path_and_query,
+            &self.target.origin.authority(),
+        );
+        let nominated =
+            self.headers.get(CONNECTION).and_then(|value| value.to_str().ok()).unwrap_or_default();
         for (name, value) in self.headers {
             let replaced = |(own, _): &(HeaderName, HeaderValue)| own == name;
             if stays_here(name)
@@ -138,12 +150,17 @@ fn failure(slug: &str, error: &SendError) -> Failure {
     match error {
         SendError::FirstByte(after) => Failure::upstream(
             StatusCode::GATEWAY_TIMEOUT,
-            format!("{slug} did not answer within {} ms; raise cf-aig-request-timeout or gateway.limits.firstByteSeconds", after.as_millis()),
+            format!(
+                "{slug} did not answer within {} ms; raise cf-aig-request-timeout or gateway.limits.firstByteSeconds",
+                after.as_millis()
+            ),
             cause,
         ),
         SendError::Connect(_) => Failure::upstream(
             StatusCode::BAD_GATEWAY,
-            format!("{slug} cannot be reached; the gateway's log entry says why, `genesis logs <cf-aig-log-id>` shows it"),
+            format!(
+                "{slug} cannot be reached; the gateway's log entry says why, `genesis logs <cf-aig-log-id>` shows it"
+            ),
             cause,
         ),
         SendError::Broken(_) => Failure::upstream(

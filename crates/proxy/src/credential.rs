@@ -9,7 +9,7 @@ mod google;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use genesis_config::{Auth, ExposeSecret, Provider, Providers, Secret};
+use genesis_config::{Auth, ExposeSecret, GatewaySettings, Provider, Providers, Secret};
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 
@@ -111,7 +111,9 @@ impl Form {
         match auth {
             Auth::None => Self::Unusable("this provider takes no key".to_owned()),
             Auth::Header { name, prefix } => Self::header(name, prefix, text),
-            Auth::AwsSigV4 if text.starts_with('{') => AwsKey::read(text).map_or_else(Self::Unusable, Self::Aws),
+            Auth::AwsSigV4 if text.starts_with('{') => {
+                AwsKey::read(text).map_or_else(Self::Unusable, Self::Aws)
+            }
             Auth::AwsSigV4 => Self::header(AUTHORIZATION.as_str(), "Bearer ", text),
             Auth::GoogleServiceAccount if text.starts_with('{') => {
                 GoogleKey::read(text).map_or_else(Self::Unusable, Self::Google)
@@ -133,17 +135,23 @@ impl Form {
     }
 }
 
+/// For whom a credential is chosen.
+pub(crate) struct Asking<'a> {
+    pub(crate) keys: &'a StoredKeys,
+    pub(crate) gateway: &'a GatewaySettings,
+    pub(crate) caller: &'a Caller,
+    pub(crate) options: &'a Options,
+}
+
 /// Chooses the credential for one call. `in_query` says that the client brought its key in the query.
 pub(crate) fn choose(
-    keys: &StoredKeys,
-    gateway: &genesis_config::GatewaySettings,
+    asking: &Asking<'_>,
     provider: &Provider,
     setup: &ProviderSetup,
-    caller: &Caller,
-    options: &Options,
     headers: &mut HeaderMap,
     in_query: bool,
 ) -> Result<Credential, Failure> {
+    let Asking { keys, gateway, caller, options } = asking;
     if !attaches_keys(provider) {
         // What stands behind this provider keeps the keys itself; a key here would only displace its own.
         for slot in &setup.key_slots {
@@ -180,7 +188,9 @@ pub(crate) fn choose(
 pub(crate) fn own_key(provider: &Provider, headers: &HeaderMap) -> Option<Credential> {
     let slots = ["authorization", "x-api-key", "x-goog-api-key", "api-key"];
     let text = slots.iter().find_map(|slot| headers.get(*slot)?.to_str().ok()).map(bare)?;
-    if let Some(key) = GoogleKey::from_base64(text).filter(|_| matches!(provider.auth, Auth::GoogleServiceAccount)) {
+    if let Some(key) =
+        GoogleKey::from_base64(text).filter(|_| matches!(provider.auth, Auth::GoogleServiceAccount))
+    {
         return Some(Credential::Google(key, "request".to_owned()));
     }
     let key = StoredKey {
@@ -197,7 +207,9 @@ impl StoredKey {
     /// As it is attached to a call, or what keeps it from being used.
     fn attached(self: &Arc<Self>) -> Result<Credential, &str> {
         match &self.form {
-            Form::Header(name, value) => Ok(Credential::Header(name.clone(), value.clone(), Arc::clone(self))),
+            Form::Header(name, value) => {
+                Ok(Credential::Header(name.clone(), value.clone(), Arc::clone(self)))
+            }
             Form::Aws(_) => Ok(Credential::Aws(Arc::clone(self))),
             Form::Google(google) => Ok(Credential::Google(google.clone(), self.source.clone())),
             Form::Unusable(why) => Err(why),
@@ -212,18 +224,18 @@ impl StoredKey {
     }
 }
 
-fn absent(
-    gateway: &genesis_config::GatewaySettings,
-    provider: &Provider,
-    options: &Options,
-) -> Result<Credential, Failure> {
+fn absent(gateway: &GatewaySettings, provider: &Provider, options: &Options) -> Result<Credential, Failure> {
     if let Some(alias) = &options.byok_alias {
         return Err(Failure::refused(
             StatusCode::BAD_REQUEST,
             Code::UnknownAlias,
             "BYOK alias not found",
-            format!("no key for {} is stored under this alias; `genesis key set {} --alias {}` stores one", provider.slug, provider.slug,
-                alias.chars().filter(|c| c.is_ascii_graphic()).take(64).collect::<String>()),
+            format!(
+                "no key for {} is stored under this alias; `genesis key set {} --alias {}` stores one",
+                provider.slug,
+                provider.slug,
+                alias.chars().filter(|c| c.is_ascii_graphic()).take(64).collect::<String>()
+            ),
         ));
     }
     if (gateway.byok_only || options.no_wholesale) && !matches!(provider.auth, Auth::None) {
@@ -231,14 +243,21 @@ fn absent(
             StatusCode::BAD_REQUEST,
             Code::Unauthorized,
             "Provider credentials required",
-            format!("no key for {} came with the request and none is stored; `genesis key set {}` stores one", provider.slug, provider.slug),
+            format!(
+                "no key for {} came with the request and none is stored; `genesis key set {}` stores one",
+                provider.slug, provider.slug
+            ),
         ));
     }
     Ok(Credential::None)
 }
 
 /// Vertex clients may send a service account in place of a token: `[Bearer ]base64({…})`.
-fn own_service_account(provider: &Provider, slot: &HeaderName, headers: &mut HeaderMap) -> Option<Credential> {
+fn own_service_account(
+    provider: &Provider,
+    slot: &HeaderName,
+    headers: &mut HeaderMap,
+) -> Option<Credential> {
     if !matches!(provider.auth, Auth::GoogleServiceAccount) {
         return None;
     }

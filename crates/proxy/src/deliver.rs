@@ -46,7 +46,10 @@ impl Delivery {
                     retitled(&mut answer.headers, "text/event-stream");
                     relayed(answer, |body| Relay::translated(body, receipt, idle, translator))
                 }
-                None => refused(receipt, &Failure::misconfigured("this pair of dialects has no stream translation")),
+                None => refused(
+                    receipt,
+                    &Failure::misconfigured("this pair of dialects has no stream translation"),
+                ),
             },
             Some(context) => match whole(answer, context, receipt).await {
                 Ok((response, lost)) => {
@@ -102,7 +105,11 @@ async fn whole(
 
 fn unreadable(cause: &str) -> Failure {
     let status = http::StatusCode::BAD_GATEWAY;
-    Failure::upstream(status, "the provider's answer could not be translated; the call may be sent again", cause)
+    Failure::upstream(
+        status,
+        "the provider's answer could not be translated; the call may be sent again",
+        cause,
+    )
 }
 
 fn refused(mut receipt: Receipt, failure: &Failure) -> Response<Body> {

@@ -8,7 +8,6 @@ use bytes::{Bytes, BytesMut};
 use genesis_config::GatewaySettings;
 use genesis_config::file::Limits;
 use genesis_wire::Dialect;
-use genesis_wire::peek::peek;
 use genesis_wire::translate::Context;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Request, Response, StatusCode, Uri, request};
@@ -18,10 +17,10 @@ use hyper::body::{Body as _, Incoming};
 use crate::admit::{Caller, TOKEN_PREFIX, admit, unauthorized};
 use crate::attempt::Attempt;
 use crate::body::Body;
-use crate::credential;
+use crate::credential::{self, Asking};
 use crate::failure::{Code, Failure};
-use crate::options::Options;
 use crate::models;
+use crate::options::Options;
 use crate::plan;
 use crate::receipt::Receipt;
 use crate::reply;
@@ -106,7 +105,8 @@ pub(crate) struct Delivery {
 
 /// The gateway that the REST API names in a header.
 fn gateway_named(headers: &HeaderMap) -> String {
-    let named = headers.get("cf-aig-gateway-id").and_then(|value| value.to_str().ok()).unwrap_or_default().trim();
+    let named =
+        headers.get("cf-aig-gateway-id").and_then(|value| value.to_str().ok()).unwrap_or_default().trim();
     if named.is_empty() { "default".to_owned() } else { named.to_owned() }
 }
 
@@ -155,15 +155,13 @@ impl Exchange<'_> {
             return Err(Failure::misconfigured(unresolved.clone()));
         }
         let target = plan::target(snapshot, provider, setup, account, rest, query.as_deref(), &head.headers)?;
-        if !target.simulated {
-            if setup.carries_secrets() && !caller.may_use_keys() {
-                return Err(unauthorized(format!("provider {slug} is open to authenticated callers only")));
-            }
+        if !target.simulated && setup.carries_secrets() && !caller.may_use_keys() {
+            return Err(unauthorized(format!("provider {slug} is open to authenticated callers only")));
         }
         let in_query = query_key.own;
-        let credential = credential::choose(
-            &snapshot.keys, &self.gateway, provider, setup, &caller, &self.options, &mut head.headers, in_query,
-        )?;
+        let asking =
+            Asking { keys: &snapshot.keys, gateway: &self.gateway, caller: &caller, options: &self.options };
+        let credential = credential::choose(&asking, provider, setup, &mut head.headers, in_query)?;
         self.receipt.authorised(&credential, &head.headers, target.simulated);
 
         let body = self.read_body(&head, body, &target).await?;
@@ -190,7 +188,8 @@ impl Exchange<'_> {
         }
     }
 
-    /// JSON is read whole, since its model and stream fields matter; anything else is passed on as it comes.
+    /// JSON is read whole, so that it can be signed, sent again and looked into; anything else is passed on as it
+    /// comes. Whether it is well-formed is the provider's to judge.
     async fn read_body(
         &mut self,
         head: &request::Parts,
@@ -208,11 +207,7 @@ impl Exchange<'_> {
         }
         let bytes = collect_json(body, limits).await?;
         self.receipt.request_body(&bytes);
-        // What cannot be read is the provider's to judge: the native path passes any byte.
-        let peeked = peek(&bytes).ok();
-        let model = peeked.as_ref().and_then(|peeked| peeked.model.as_deref());
-        let stream = peeked.as_ref().and_then(|peeked| peeked.stream).unwrap_or(false);
-        self.receipt.planned(target, model, stream);
+        self.receipt.planned(target, None, false);
         Ok(Outgoing::Whole(bytes))
     }
 
@@ -259,7 +254,8 @@ impl Marks {
 
 pub(crate) fn check_head(head: &request::Parts, limit: u64) -> Result<(), Failure> {
     let line = head.uri.path().len() + head.uri.query().map_or(0, str::len);
-    let size = head.headers.iter().fold(line, |size, (name, value)| size + name.as_str().len() + value.len() + 4);
+    let size =
+        head.headers.iter().fold(line, |size, (name, value)| size + name.as_str().len() + value.len() + 4);
     if size as u64 <= limit {
         return Ok(());
     }

@@ -56,7 +56,11 @@ impl Failure {
     }
 
     /// The provider could not be reached or broke off before its answer began.
-    pub(crate) fn upstream(status: StatusCode, description: impl Into<String>, cause: impl Into<String>) -> Self {
+    pub(crate) fn upstream(
+        status: StatusCode,
+        description: impl Into<String>,
+        cause: impl Into<String>,
+    ) -> Self {
         Self {
             status,
             code: Code::ProviderFailed,

@@ -47,7 +47,8 @@ impl Options {
             }
         }
         if options.trace_id.is_none() {
-            options.trace_id = headers.get("traceparent").and_then(|value| trace_parent(value.to_str().ok()?));
+            options.trace_id =
+                headers.get("traceparent").and_then(|value| trace_parent(value.to_str().ok()?));
         }
         options
     }
@@ -183,8 +184,10 @@ mod tests {
 
     #[test]
     fn metadata_keeps_the_first_five_scalars_and_drops_reserved_keys() {
-        let options =
-            read(&[("cf-aig-metadata", r#"{"z":1,"y":"b","cf.user_id":"me","x":true,"w":1.5,"v":"e","u":"f"}"#)]);
+        let options = read(&[(
+            "cf-aig-metadata",
+            r#"{"z":1,"y":"b","cf.user_id":"me","x":true,"w":1.5,"v":"e","u":"f"}"#,
+        )]);
         let keys: Vec<_> = options.metadata.keys().map(String::as_str).collect();
         assert_eq!(keys, ["v", "w", "x", "y", "z"]);
         assert!(read(&[("cf-aig-metadata", r#"{"a":1,"b":null}"#)]).metadata.is_empty());
@@ -203,7 +206,9 @@ mod tests {
 
     #[test]
     fn secrets_are_known_by_name() {
-        for name in ["authorization", "x-api-key", "api-key", "x-goog-api-key", "xi-api-key", "cf-aig-authorization"] {
+        for name in
+            ["authorization", "x-api-key", "api-key", "x-goog-api-key", "xi-api-key", "cf-aig-authorization"]
+        {
             assert!(is_secret(name), "{name}");
         }
         for name in ["content-type", "anthropic-version", "anthropic-ratelimit-tokens-limit", "user-agent"] {
@@ -213,7 +218,9 @@ mod tests {
 
     #[test]
     fn gateway_headers_stay_here() {
-        for name in ["cf-aig-metadata", "cf-skip-cache", "host", "connection", "transfer-encoding", "cf-access-token"] {
+        for name in
+            ["cf-aig-metadata", "cf-skip-cache", "host", "connection", "transfer-encoding", "cf-access-token"]
+        {
             assert!(stays_here(&HeaderName::from_static(name)), "{name}");
         }
         for name in ["authorization", "anthropic-beta", "traceparent", "content-type", "cf-ray", "accept"] {

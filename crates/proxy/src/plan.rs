@@ -75,7 +75,8 @@ struct Place {
 impl Place {
     fn find(provider: &Provider, url: Result<String, UrlError>, trusted: bool) -> Result<Self, Failure> {
         let url = url.map_err(|error| unusable_url(&error))?;
-        let broken = || Failure::misconfigured(format!("the base URL of provider {} is not a URL", provider.slug));
+        let broken =
+            || Failure::misconfigured(format!("the base URL of provider {} is not a URL", provider.slug));
         let (origin, path) = Origin::of_url(&url, trusted).ok_or_else(broken)?;
         let bare = path.split('?').next().unwrap_or_default();
         let (dialect, model) = (Dialect::of_path(bare), model_in_path(bare).map(str::to_owned));
@@ -84,7 +85,12 @@ impl Place {
 }
 
 /// Paths repeat, so what they stand for is remembered: per thread, for one snapshot, a few hundred at most.
-fn known_place(snapshot: &Snapshot, provider: &Provider, account: &str, rest: &str) -> Result<Rc<Place>, Failure> {
+fn known_place(
+    snapshot: &Snapshot,
+    provider: &Provider,
+    account: &str,
+    rest: &str,
+) -> Result<Rc<Place>, Failure> {
     const KEPT: usize = 512;
     thread_local! {
         static KNOWN: RefCell<(u64, HashMap<String, Rc<Place>>)> = RefCell::default();

@@ -12,6 +12,7 @@ use bytes::{Bytes, BytesMut};
 use genesis_config::{GatewaySettings, Price, PriceTable};
 use genesis_store::{LogRecord, Outcome, Payload};
 use genesis_wire::Usage;
+use genesis_wire::peek::peek;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
 use http::{HeaderMap, StatusCode, Version, request};
 use uuid::Uuid;
@@ -22,6 +23,7 @@ use crate::failure::Failure;
 use crate::options::{Options, is_secret};
 use crate::server::Shared;
 use crate::snapshot::Snapshot;
+use crate::upstream::Tee;
 use crate::watch::Watch;
 
 /// Longest body the log keeps, per direction.
@@ -44,6 +46,8 @@ pub(crate) struct Receipt {
     snapshot: Arc<Snapshot>,
     /// Shared with the upload, if the body is passed on while it arrives.
     request: Rc<RefCell<Capture>>,
+    /// A JSON request, looked into only if the answer does not name the model: parsing it costs more than relaying it.
+    asked: Bytes,
     response: Capture,
     watch: Watch,
     settled: bool,
@@ -110,6 +114,7 @@ impl Receipt {
             secrets: Vec::new(),
             snapshot: Arc::clone(snapshot),
             request: Rc::new(RefCell::new(Capture::new(if collect_payload { BODY_LIMIT } else { 0 }))),
+            asked: Bytes::new(),
             response: Capture::new(0),
             watch: Watch::Blind,
             settled: false,
@@ -162,11 +167,12 @@ impl Receipt {
     }
 
     pub(crate) fn request_body(&mut self, body: &Bytes) {
+        self.asked = body.clone();
         self.request.borrow_mut().push(body);
     }
 
     /// Sees every piece of an upload, and refuses the one that goes over `limit`.
-    pub(crate) fn request_tee(&self, limit: u64) -> Box<dyn FnMut(&Bytes) -> std::io::Result<()>> {
+    pub(crate) fn request_tee(&self, limit: u64) -> Tee {
         let capture = Rc::clone(&self.request);
         Box::new(move |piece| {
             let mut capture = capture.borrow_mut();
@@ -243,9 +249,10 @@ impl Receipt {
     /// Reads what the answer said about itself; false if it is a stream that never came to its end.
     fn read_report(&mut self) -> bool {
         let body = self.response.bytes();
-        let (report, ended) = self.watch.finish(body);
+        let (report, ended) = self.watch.finish(body, self.record.status < 400);
         let record = &mut self.record;
-        if let Some(model) = report.model {
+        if let Some(mut model) = report.model {
+            model.truncate(model.floor_char_boundary(256));
             record.model = model;
         }
         if let Some(error) = report.error {
@@ -258,6 +265,14 @@ impl Receipt {
 
     fn settle(&mut self, outcome: Outcome) {
         self.settled = true;
+        let asked = std::mem::take(&mut self.asked);
+        if self.record.model.is_empty()
+            && let Ok(peeked) = peek(&asked)
+        {
+            let model = peeked.model.as_deref().unwrap_or_default();
+            model[..model.floor_char_boundary(256)].clone_into(&mut self.record.model);
+            self.record.stream |= peeked.stream.unwrap_or(false);
+        }
         if !self.record.error.is_empty() {
             for secret in self.secrets.iter().filter_map(|value| value.to_str().ok()).map(bare) {
                 if !secret.is_empty() {
@@ -478,8 +493,12 @@ mod tests {
 
     #[test]
     fn keys_in_queries_are_masked() {
-        let uri: http::Uri = "/v1/a/g/google-ai-studio/v1/models?alt=sse&key=AIza123&api_key=x".parse().expect("uri");
-        assert_eq!(masked_query(&uri), "/v1/a/g/google-ai-studio/v1/models?alt=sse&key=[masked]&api_key=[masked]");
+        let uri: http::Uri =
+            "/v1/a/g/google-ai-studio/v1/models?alt=sse&key=AIza123&api_key=x".parse().expect("uri");
+        assert_eq!(
+            masked_query(&uri),
+            "/v1/a/g/google-ai-studio/v1/models?alt=sse&key=[masked]&api_key=[masked]"
+        );
     }
 
     #[test]

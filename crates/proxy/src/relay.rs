@@ -39,7 +39,16 @@ enum Breaking {
 
 impl Relay {
     pub(crate) fn new(answer: AnswerBody, receipt: Receipt, idle: Duration) -> Self {
-        let mut relay = Self { answer, receipt, idle, last_piece: Instant::now(), timer: None, finished: false, breaking: Breaking::No, translator: None };
+        let mut relay = Self {
+            answer,
+            receipt,
+            idle,
+            last_piece: Instant::now(),
+            timer: None,
+            finished: false,
+            breaking: Breaking::No,
+            translator: None,
+        };
         if relay.answer.is_finished() {
             relay.receipt.complete();
             relay.finished = true;
@@ -48,10 +57,24 @@ impl Relay {
     }
 
     /// A stream whose events are translated on their way.
-    pub(crate) fn translated(answer: AnswerBody, receipt: Receipt, idle: Duration, translator: StreamTranslator) -> Self {
+    pub(crate) fn translated(
+        answer: AnswerBody,
+        receipt: Receipt,
+        idle: Duration,
+        translator: StreamTranslator,
+    ) -> Self {
         let translator = Some(Box::new(translator));
         let last_piece = Instant::now();
-        Self { answer, receipt, idle, last_piece, timer: None, finished: false, breaking: Breaking::No, translator }
+        Self {
+            answer,
+            receipt,
+            idle,
+            last_piece,
+            timer: None,
+            finished: false,
+            breaking: Breaking::No,
+            translator,
+        }
     }
 
     pub(crate) fn is_finished(&self) -> bool {

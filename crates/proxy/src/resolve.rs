@@ -6,14 +6,30 @@ use genesis_wire::Dialect;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Surface<'a> {
     /// `/v1/{account}/{gateway}/{provider}/{rest…}`
-    Provider { account: &'a str, gateway: &'a str, provider: &'a str, rest: &'a str },
+    Provider {
+        account: &'a str,
+        gateway: &'a str,
+        provider: &'a str,
+        rest: &'a str,
+    },
     /// One endpoint for every provider, the model in the body as `provider/model`: `…/compat/…`, the REST API, or the
     /// root short forms. `gateway` is `None` where a header names it.
-    Unified { account: &'a str, gateway: Option<&'a str>, dialect: Dialect },
+    Unified {
+        account: &'a str,
+        gateway: Option<&'a str>,
+        dialect: Dialect,
+    },
     /// The models that can be called there; all, or one.
-    Models { account: &'a str, gateway: Option<&'a str>, id: Option<&'a str> },
+    Models {
+        account: &'a str,
+        gateway: Option<&'a str>,
+        id: Option<&'a str>,
+    },
     /// `/v1/{account}/{gateway}`: the gateway itself, with nothing after it.
-    Gateway { account: &'a str, gateway: &'a str },
+    Gateway {
+        account: &'a str,
+        gateway: &'a str,
+    },
     /// Health, management API, dashboard: answered beside the data plane.
     Aside,
     Unknown,

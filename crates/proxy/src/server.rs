@@ -195,7 +195,9 @@ impl Worker {
         let request = Request::from_parts(head, body.to_bytes());
         match tokio::task::spawn_blocking(move || aside(request)).await {
             Ok(response) => response.map(Body::full),
-            Err(_) => reply::failure(&malformed("the request could not be answered; the gateway's own log says why")),
+            Err(_) => reply::failure(&malformed(
+                "the request could not be answered; the gateway's own log says why",
+            )),
         }
     }
 }
@@ -251,7 +253,8 @@ async fn serve(
         };
         mine.set(mine.get() + 1);
         worker.shared.connections.fetch_add(1, Ordering::Relaxed);
-        let guard = Open { mine: Rc::clone(&mine), closed: Rc::clone(&open), shared: Arc::clone(&worker.shared) };
+        let guard =
+            Open { mine: Rc::clone(&mine), closed: Rc::clone(&open), shared: Arc::clone(&worker.shared) };
         let connection = connection(stream, http.clone(), Rc::clone(&worker), stopped.clone());
         tokio::task::spawn_local(async move {
             connection.await;

@@ -130,7 +130,11 @@ impl Snapshot {
         static GENERATION: AtomicU64 = AtomicU64::new(1);
         Self {
             generation: GENERATION.fetch_add(1, Ordering::Relaxed),
-            gateways: parts.gateways.into_iter().map(|gateway| (gateway.id.clone(), Arc::new(gateway))).collect(),
+            gateways: parts
+                .gateways
+                .into_iter()
+                .map(|gateway| (gateway.id.clone(), Arc::new(gateway)))
+                .collect(),
             accounts: parts.accounts.map(HashSet::from_iter),
             providers: parts.providers,
             targets,
@@ -194,9 +198,13 @@ impl Snapshot {
 impl ProviderSetup {
     fn new(provider: &Provider, environment: &Environment, simulated: bool) -> Self {
         let address = provider.resolved(environment);
-        let unresolved = address.as_ref().err().map(|error| format!("models.providers.{}.baseUrl: {error}", provider.slug));
+        let unresolved = address
+            .as_ref()
+            .err()
+            .map(|error| format!("models.providers.{}.baseUrl: {error}", provider.slug));
         let resolved = address.unwrap_or_else(|_| provider.clone());
-        let mut setup = Self { provider: resolved, headers: Vec::new(), unresolved, key_slots: Vec::new(), simulated };
+        let mut setup =
+            Self { provider: resolved, headers: Vec::new(), unresolved, key_slots: Vec::new(), simulated };
         for (name, value) in &provider.headers {
             let path = format!("models.providers.{}.headers.{name}", provider.slug);
             let resolved = match environment.substitute(value) {

@@ -7,16 +7,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use genesis_config::Provider;
+use genesis_wire::Dialect;
 use genesis_wire::peek::{Peek, peek, splice_model};
 use genesis_wire::translate::{self, Context, Target as Facts};
-use genesis_wire::Dialect;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode, request};
 use hyper::body::Incoming;
 
 use crate::admit::admit;
 use crate::attempt::Attempt;
-use crate::credential::{self, Credential};
+use crate::credential::{self, Asking, Credential};
 use crate::exchange::{Delivery, Exchange, check_head, collect_json, now_ms};
 use crate::failure::{Code, Failure};
 use crate::plan::{self, malformed};
@@ -39,7 +39,8 @@ impl Exchange<'_> {
         self.admitted(&caller);
         let body = collect_json(body, &snapshot.limits).await?;
         self.receipt.request_body(&body);
-        let peeked = peek(&body).map_err(|error| malformed(format!("the body is not a JSON object: {error}")))?;
+        let peeked =
+            peek(&body).map_err(|error| malformed(format!("the body is not a JSON object: {error}")))?;
         let (slug, model) = self.model(&peeked)?;
 
         let found = snapshot.provider(&slug);
@@ -49,14 +50,21 @@ impl Exchange<'_> {
             return Err(Failure::misconfigured(unresolved.clone()));
         }
         if setup.carries_secrets() && !setup.simulated && !caller.may_use_keys() {
-            return Err(crate::admit::unauthorized(format!("provider {slug} is open to authenticated callers only")));
+            return Err(crate::admit::unauthorized(format!(
+                "provider {slug} is open to authenticated callers only"
+            )));
         }
         let credential = match credential::own_key(provider, &head.headers) {
             Some(own) => own,
             None => {
                 let mut none = HeaderMap::new();
-                let keys = &snapshot.keys;
-                credential::choose(keys, &self.gateway, provider, setup, &caller, &self.options, &mut none, false)?
+                let asking = Asking {
+                    keys: &snapshot.keys,
+                    gateway: &self.gateway,
+                    caller: &caller,
+                    options: &self.options,
+                };
+                credential::choose(&asking, provider, setup, &mut none, false)?
             }
         };
         let stream = peeked.stream.unwrap_or(false);
@@ -91,7 +99,9 @@ impl Exchange<'_> {
         let named = match (named, &self.snapshot.default_model) {
             ("genesis/default", Some(model)) => model,
             ("genesis/default", None) => {
-                return Err(malformed("no default model is set; set agents.defaults.model.primary in genesis.json"));
+                return Err(malformed(
+                    "no default model is set; set agents.defaults.model.primary in genesis.json",
+                ));
             }
             _ => named,
         };
@@ -119,7 +129,11 @@ impl Exchange<'_> {
     ) -> Result<Call, Failure> {
         if dialect == spoken {
             let span = peeked.model_span.clone().unwrap_or_default();
-            return Ok(Call { body: splice_model(body, span, model).into(), context: None, dropped: Vec::new() });
+            return Ok(Call {
+                body: splice_model(body, span, model).into(),
+                context: None,
+                dropped: Vec::new(),
+            });
         }
         let request_id = self.receipt.id().simple().to_string();
         let facts = Facts {
@@ -128,10 +142,14 @@ impl Exchange<'_> {
             stream: peeked.stream.unwrap_or(false),
             ..facts(model)
         };
-        let outgoing = translate::request(dialect, spoken, body, &facts).map_err(|bad| malformed(bad.to_string()))?;
+        let outgoing =
+            translate::request(dialect, spoken, body, &facts).map_err(|bad| malformed(bad.to_string()))?;
         if self.options.strict && !outgoing.dropped.is_empty() {
             let names = outgoing.dropped.join(", ");
-            return Err(malformed(format!("{} cannot carry {names}, and cf-aig-strict is set", spoken.name())));
+            return Err(malformed(format!(
+                "{} cannot carry {names}, and cf-aig-strict is set",
+                spoken.name()
+            )));
         }
         Ok(Call { body: outgoing.body.into(), context: Some(outgoing.context), dropped: outgoing.dropped })
     }
@@ -157,7 +175,8 @@ fn spoken_by(provider: &Provider, model: &str, dialect: Dialect) -> Result<Diale
         _ if provider.dialects.contains(&vendor) => Some(vendor),
         _ => provider.dialects.iter().find(conversation).copied(),
     };
-    spoken.ok_or_else(|| malformed(format!("{} offers nothing for {} requests", provider.slug, dialect.name())))
+    spoken
+        .ok_or_else(|| malformed(format!("{} offers nothing for {} requests", provider.slug, dialect.name())))
 }
 
 fn endpoint(
@@ -169,7 +188,8 @@ fn endpoint(
 ) -> Result<String, Failure> {
     let region = credential.region().unwrap_or(BEDROCK_REGION);
     let path = provider.endpoint(dialect, stream, &[("model", model), ("region", region)]);
-    let path = path.ok_or_else(|| malformed(format!("{} has no {} endpoint", provider.slug, dialect.name())))?;
+    let path =
+        path.ok_or_else(|| malformed(format!("{} has no {} endpoint", provider.slug, dialect.name())))?;
     if path.contains('{') {
         return Err(malformed(format!(
             "{} needs more than a model name ({path}); call it on its own path /v1/<account>/<gateway>/{}/…",
@@ -209,7 +229,9 @@ fn facts(model: &str) -> Facts<'_> {
     Facts {
         model,
         // OpenAI's newer models refuse `max_tokens`.
-        takes_max_completion_tokens: ["gpt-5", "o1", "o3", "o4"].iter().any(|family| bare.starts_with(family)),
+        takes_max_completion_tokens: ["gpt-5", "o1", "o3", "o4"]
+            .iter()
+            .any(|family| bare.starts_with(family)),
         adaptive_thinking: claude.is_some_and(|version| version >= (4, 6)) || bare.starts_with("gemini-3"),
         never_thinks: claude.is_some_and(|version| version < (3, 7))
             || ["gpt-4", "gpt-3.5", "gemini-1", "gemini-2.0"].iter().any(|family| bare.starts_with(family)),

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 pub(crate) use answer::{Answer, AnswerBody};
 pub(crate) use connect::{ConnectError, TlsSetup};
-pub(crate) use http1::{RequestHead, Upload};
+pub(crate) use http1::{RequestHead, Tee, Upload};
 pub(crate) use pool::Pool;
 
 use bytes::Bytes;
@@ -102,5 +102,7 @@ pub(crate) async fn send(
         }
     }
     let connection = connect::connect(pool.tls(), origin, patience.connect).await?;
-    http1::exchange(connection, head, body, patience.first_byte).await.map(|answer| answer.pooled(pool, origin))
+    http1::exchange(connection, head, body, patience.first_byte)
+        .await
+        .map(|answer| answer.pooled(pool, origin))
 }

@@ -20,7 +20,10 @@ pub(crate) enum Watch {
     /// Nothing in it can be read.
     Blind,
     /// Read whole, at its end.
-    Json { dialect: Option<Dialect>, coding: Coding },
+    Json {
+        dialect: Option<Dialect>,
+        coding: Coding,
+    },
     Stream(Box<Decoded>),
 }
 
@@ -60,7 +63,8 @@ impl Coding {
 impl Watch {
     /// What can be read of an answer with these headers.
     pub(crate) fn new(dialect: Option<Dialect>, headers: &HeaderMap) -> Self {
-        let text = |name| headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok()).unwrap_or("");
+        let text =
+            |name| headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok()).unwrap_or("");
         let Some(coding) = Coding::of(text(CONTENT_ENCODING).trim()) else { return Self::Blind };
         let media = text(CONTENT_TYPE).split(';').next().unwrap_or("").trim().to_ascii_lowercase();
         match (media.as_str(), dialect) {
@@ -90,12 +94,13 @@ impl Watch {
 
     /// What the answer said about itself; `body` is the whole of it for JSON. The second value is false if a
     /// stream of a dialect with a known ending never came to it.
-    pub(crate) fn finish(&mut self, body: &[u8]) -> (Report, bool) {
+    pub(crate) fn finish(&mut self, body: &[u8], success: bool) -> (Report, bool) {
         match std::mem::replace(self, Self::Blind) {
             Self::Blind => (Report::default(), true),
             Self::Json { dialect, coding } => {
                 let decoded = decode(coding, body);
                 let report = match dialect {
+                    Some(dialect) if success => report::read_answer(dialect, &decoded),
                     Some(dialect) => report::read_json(dialect, &decoded),
                     None => Report { error: report::error_message(&decoded), ..Report::default() },
                 };

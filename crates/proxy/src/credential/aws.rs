@@ -32,7 +32,11 @@ pub(crate) struct SignedRequest<'a> {
 impl AwsKey {
     pub(super) fn read(text: &str) -> Result<Self, String> {
         serde_json::from_str(text).map_err(|error| {
-            format!("it should be {{\"accessKeyId\", \"secretAccessKey\", \"region\"}} (line {}, column {})", error.line(), error.column())
+            format!(
+                "it should be {{\"accessKeyId\", \"secretAccessKey\", \"region\"}} (line {}, column {})",
+                error.line(),
+                error.column()
+            )
         })
     }
 
@@ -101,7 +105,10 @@ mod tests {
         let request = SignedRequest {
             method: "POST",
             url: "https://bedrock-runtime.eu-west-1.amazonaws.com/model/us.anthropic.claude-haiku-4-5-20251001-v1%3A0/converse",
-            headers: vec![("host", "bedrock-runtime.eu-west-1.amazonaws.com"), ("content-type", "application/json")],
+            headers: vec![
+                ("host", "bedrock-runtime.eu-west-1.amazonaws.com"),
+                ("content-type", "application/json"),
+            ],
             body: b"{}",
             service: "bedrock",
         };

@@ -70,7 +70,11 @@ struct TokenAnswer {
 impl GoogleKey {
     pub(super) fn read(text: &str) -> Result<Self, String> {
         let file: AccountFile = serde_json::from_str(text).map_err(|error| {
-            format!("it should be a service account's JSON file (line {}, column {})", error.line(), error.column())
+            format!(
+                "it should be a service account's JSON file (line {}, column {})",
+                error.line(),
+                error.column()
+            )
         })?;
         let token_uri = file.token_uri.clone().unwrap_or_else(|| TOKEN_URI.to_owned());
         Ok(Self::new(file, token_uri, true))
@@ -140,12 +144,19 @@ impl GoogleKey {
     async fn mint(&self, pool: &Pool, patience: Patience) -> Result<TokenAnswer, String> {
         let account = &*self.0;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let claims =
-            Claims { iss: &account.client_email, scope: SCOPE, aud: &account.token_uri, iat: now, exp: now + 3600 };
+        let claims = Claims {
+            iss: &account.client_email,
+            scope: SCOPE,
+            aud: &account.token_uri,
+            iat: now,
+            exp: now + 3600,
+        };
         let key = EncodingKey::from_rsa_pem(account.private_key.expose_secret().as_bytes())
             .map_err(|_| "its private_key is not an RSA key in PEM form".to_owned())?;
-        let assertion = encode(&Header::new(Algorithm::RS256), &claims, &key).map_err(|error| error.to_string())?;
-        let form = format!("grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion={assertion}");
+        let assertion =
+            encode(&Header::new(Algorithm::RS256), &claims, &key).map_err(|error| error.to_string())?;
+        let form =
+            format!("grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion={assertion}");
 
         let (origin, path) = Origin::of_url(&account.token_uri, account.trusted)
             .ok_or_else(|| "its token_uri is not a URL".to_owned())?;
@@ -161,7 +172,8 @@ impl GoogleKey {
             let said = genesis_wire::report::error_message(&body).unwrap_or_default();
             return Err(format!("the token endpoint answered {}: {said}", answer.status.as_u16()));
         }
-        serde_json::from_slice(&body).map_err(|_| "the token endpoint's answer holds no access token".to_owned())
+        serde_json::from_slice(&body)
+            .map_err(|_| "the token endpoint's answer holds no access token".to_owned())
     }
 }
 

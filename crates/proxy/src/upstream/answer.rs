@@ -6,11 +6,11 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
+use super::Origin;
 use super::chunked::{BadChunk, Chunked};
 use super::http1::Upload;
 use super::io::Connection;
 use super::pool::Pool;
-use super::Origin;
 
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,

@@ -115,7 +115,8 @@ mod tests {
 
     #[test]
     fn several_chunks_come_out_as_one_piece() {
-        let (payload, state, rest) = decode_in(&[b"5\r\nhello\r\n6;x=y\r\n world\r\n0\r\nt: 1\r\n\r\nnext"]).expect("valid");
+        let (payload, state, rest) =
+            decode_in(&[b"5\r\nhello\r\n6;x=y\r\n world\r\n0\r\nt: 1\r\n\r\nnext"]).expect("valid");
         assert_eq!(payload, b"hello world");
         assert_eq!(state, Chunked::Done);
         assert_eq!(rest, b"next");
@@ -123,7 +124,15 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for bad in [&b"zz\r\n"[..], b"\r\n", b"5\nhello", b"2\r\nabc\r\n", b"fffffffffffffffff\r\n", b"-1\r\n", b"+1\r\n"] {
+        for bad in [
+            &b"zz\r\n"[..],
+            b"\r\n",
+            b"5\nhello",
+            b"2\r\nabc\r\n",
+            b"fffffffffffffffff\r\n",
+            b"-1\r\n",
+            b"+1\r\n",
+        ] {
             assert!(decode_in(&[bad]).is_err(), "{:?}", String::from_utf8_lossy(bad));
         }
         assert!(decode_in(&[&[b'1'; LINE_LIMIT]]).is_err());

@@ -17,7 +17,9 @@ use super::io::Connection;
 pub(crate) enum ConnectError {
     #[error("the name {host} does not resolve: {cause}")]
     Resolve { host: String, cause: io::Error },
-    #[error("{host} is at {address}, which is not a public address; only the operator's own configuration may name one")]
+    #[error(
+        "{host} is at {address}, which is not a public address; only the operator's own configuration may name one"
+    )]
     Private { host: String, address: IpAddr },
     #[error("cannot connect to {host}:{port}: {cause}")]
     Refused { host: String, port: u16, cause: io::Error },
@@ -72,7 +74,11 @@ async fn open(tls: &TlsSetup, origin: &Origin) -> Result<Connection, ConnectErro
             Ok(stream) => {
                 // Without it the kernel may hold small writes back for 40 ms.
                 let _ = stream.set_nodelay(true);
-                return if origin.tls { handshake(tls, origin, stream).await } else { Ok(Connection::tcp(stream)) };
+                return if origin.tls {
+                    handshake(tls, origin, stream).await
+                } else {
+                    Ok(Connection::tcp(stream))
+                };
             }
             Err(error) => refused = Some(error),
         }
@@ -91,7 +97,9 @@ async fn resolve(origin: &Origin) -> Result<Vec<SocketAddr>, ConnectError> {
             .map_err(|cause| ConnectError::Resolve { host: origin.host.clone(), cause })?
             .collect(),
     };
-    if !origin.trusted && let Some(private) = addresses.iter().find(|address| !is_public(address.ip())) {
+    if !origin.trusted
+        && let Some(private) = addresses.iter().find(|address| !is_public(address.ip()))
+    {
         return Err(ConnectError::Private { host: origin.host.clone(), address: private.ip() });
     }
     Ok(addresses)
@@ -141,8 +149,23 @@ mod tests {
     #[test]
     fn only_public_addresses_are_public() {
         for private in [
-            "127.0.0.1", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "255.255.255.255",
-            "224.0.0.1", "::1", "::", "fe80::1", "fc00::1", "fd00:ec2::254", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "2002:7f00:1::",
+            "127.0.0.1",
+            "10.0.0.1",
+            "172.16.0.1",
+            "192.168.1.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "0.0.0.0",
+            "255.255.255.255",
+            "224.0.0.1",
+            "::1",
+            "::",
+            "fe80::1",
+            "fc00::1",
+            "fd00:ec2::254",
+            "::ffff:127.0.0.1",
+            "::ffff:10.0.0.1",
+            "2002:7f00:1::",
             "64:ff9b::a9fe:a9fe",
         ] {
             assert!(!is_public(private.parse().expect("address")), "{private}");

@@ -50,7 +50,8 @@ impl RequestHead {
         };
         match length {
             // Methods without a body do not announce an empty one.
-            Some(0) if matches!(self.method, Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS) => {}
+            Some(0)
+                if matches!(self.method, Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS) => {}
             Some(length) => self.header(&CONTENT_LENGTH, &HeaderValue::from(length)),
             None => self.header(&TRANSFER_ENCODING, &HeaderValue::from_static("chunked")),
         }
@@ -59,19 +60,21 @@ impl RequestHead {
     }
 }
 
+/// Sees every piece that is sent: the log's copy, and the size limit.
+pub(crate) type Tee = Box<dyn FnMut(&Bytes) -> io::Result<()>>;
+
 /// A body that comes from the client while it is being sent.
 pub(crate) struct Upload {
     body: Incoming,
     chunked: bool,
     /// What is to be written next.
     pending: Bytes,
-    /// Sees every piece that is sent: the log's copy, and the size limit.
-    tee: Box<dyn FnMut(&Bytes) -> Result<(), io::Error>>,
+    tee: Tee,
     ended: bool,
 }
 
 impl Upload {
-    pub(crate) fn new(body: Incoming, tee: Box<dyn FnMut(&Bytes) -> Result<(), io::Error>>) -> Self {
+    pub(crate) fn new(body: Incoming, tee: Tee) -> Self {
         let chunked = body.size_hint().exact().is_none();
         Self { body, chunked, pending: Bytes::new(), tee, ended: false }
     }
@@ -81,10 +84,15 @@ impl Upload {
     }
 
     /// Ready once all of it is written.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, connection: &mut Connection) -> Poll<Result<(), UploadError>> {
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        connection: &mut Connection,
+    ) -> Poll<Result<(), UploadError>> {
         loop {
             while !self.pending.is_empty() {
-                let written = ready!(connection.poll_write(cx, &self.pending, &[])).map_err(UploadError::Provider)?;
+                let written =
+                    ready!(connection.poll_write(cx, &self.pending, &[])).map_err(UploadError::Provider)?;
                 self.pending.advance(written);
             }
             if self.ended {
@@ -126,7 +134,11 @@ pub(super) async fn exchange(
     exchanged.await.unwrap_or(Err(SendError::FirstByte(first_byte)))
 }
 
-async fn write_and_read(mut connection: Connection, head: &RequestHead, body: Outgoing) -> Result<Answer, SendError> {
+async fn write_and_read(
+    mut connection: Connection,
+    head: &RequestHead,
+    body: Outgoing,
+) -> Result<Answer, SendError> {
     let (whole, mut upload) = match body {
         Outgoing::Whole(bytes) => (bytes, None),
         Outgoing::Streamed(upload) => (Bytes::new(), Some(upload)),
@@ -160,7 +172,9 @@ async fn write_and_read(mut connection: Connection, head: &RequestHead, body: Ou
                     return Poll::Ready(Err(SendError::Broken(error)));
                 }
                 Poll::Ready(Ok(_)) => {}
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(SendError::Broken(write_error.unwrap_or(error)))),
+                Poll::Ready(Err(error)) => {
+                    return Poll::Ready(Err(SendError::Broken(write_error.unwrap_or(error))));
+                }
                 Poll::Pending => match write_error {
                     Some(error) => return Poll::Ready(Err(SendError::Broken(error))),
                     None => return Poll::Pending,
@@ -228,7 +242,9 @@ fn parse(connection: &mut Connection, method: &Method) -> Result<Option<Parsed>,
         let length = match head.parse(&connection.read) {
             Ok(httparse::Status::Complete(length)) => length,
             Ok(httparse::Status::Partial) if connection.read.len() < HEAD_LIMIT => return Ok(None),
-            Ok(httparse::Status::Partial) => return Err(SendError::NotHttp("its head is longer than 64 KiB".into())),
+            Ok(httparse::Status::Partial) => {
+                return Err(SendError::NotHttp("its head is longer than 64 KiB".into()));
+            }
             Err(error) => return Err(SendError::NotHttp(error.to_string())),
         };
         let status = head.code.and_then(|code| StatusCode::from_u16(code).ok());
@@ -271,7 +287,9 @@ fn framing(method: &Method, status: StatusCode, headers: &HeaderMap) -> Result<F
         None => None,
     };
     match (headers.get(TRANSFER_ENCODING), length) {
-        (Some(_), Some(_)) => Err(SendError::NotHttp("it has both content-length and transfer-encoding".into())),
+        (Some(_), Some(_)) => {
+            Err(SendError::NotHttp("it has both content-length and transfer-encoding".into()))
+        }
         (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(Framing::chunked()),
         (Some(_), None) => Err(SendError::NotHttp("its transfer-encoding is not chunked".into())),
         (None, Some(length)) => Ok(Framing::Length(length)),

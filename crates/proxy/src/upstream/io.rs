@@ -51,7 +51,8 @@ impl Connection {
             Stream::Tls(stream) => pin!(stream.read_buf(&mut self.read)).poll(cx),
         };
         let count = ready!(polled)?;
-        self.read_size = if count >= self.read_size { (self.read_size * 4).min(READ_LARGE) } else { READ_SMALL };
+        self.read_size =
+            if count >= self.read_size { (self.read_size * 4).min(READ_LARGE) } else { READ_SMALL };
         Poll::Ready(Ok(count))
     }
 

@@ -6,9 +6,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::Origin;
 use super::connect::TlsSetup;
 use super::io::Connection;
-use super::Origin;
 
 /// Kept per origin; more would only be closed by the provider anyway.
 const IDLE_PER_ORIGIN: usize = 256;

@@ -16,7 +16,13 @@ fn refusals_come_in_cloudflares_envelope() {
         (CHAT, "", 401, 2009, "Unauthorized"),
         (CHAT, "Bearer wrong", 401, 2009, "Unauthorized"),
         (CHAT, "Bearer", 401, 2009, "Unauthorized"),
-        ("/v1/acct/nope/openai/chat/completions", "", 400, 2001, "Please configure AI Gateway in the Cloudflare dashboard"),
+        (
+            "/v1/acct/nope/openai/chat/completions",
+            "",
+            400,
+            2001,
+            "Please configure AI Gateway in the Cloudflare dashboard",
+        ),
     ];
     for (path, authorization, status, code, message) in cases {
         let headers = [("cf-aig-authorization", authorization)];
@@ -48,9 +54,12 @@ fn an_unknown_provider_is_named_with_its_nearest() {
 fn the_token_is_taken_with_or_without_bearer_and_never_travels_on() {
     let upstream = Upstream::start();
     let gateway = Gateway::before(&upstream.url());
-    for value in [gateway.token.clone(), format!("Bearer {}", gateway.token), format!("bearer {}", gateway.token)] {
+    for value in
+        [gateway.token.clone(), format!("Bearer {}", gateway.token), format!("bearer {}", gateway.token)]
+    {
         upstream.will_say(answer("200 OK", "", b"{}"));
-        let reply = gateway.post(CHAT, &[("cf-aig-authorization", &value), ("authorization", "Bearer sk-own")], BODY);
+        let reply =
+            gateway.post(CHAT, &[("cf-aig-authorization", &value), ("authorization", "Bearer sk-own")], BODY);
         assert_eq!(reply.status, 200, "{}", reply.text());
         let request = upstream.request_text();
         assert!(!request.contains("gt_") && !request.contains("cf-aig"), "{request}");
@@ -81,7 +90,8 @@ fn a_token_in_any_provider_slot_authenticates_and_is_replaced_by_the_stored_key(
         assert!(!request.contains("gt_"), "{slot}: {request}");
         assert!(request.contains("authorization: Bearer sk-stored\r\n"), "{slot}: {request}");
     }
-    let query = format!("/v1/acct/gw/google-ai-studio/v1beta/models/g:generateContent?key={}&alt=sse", gateway.token);
+    let query =
+        format!("/v1/acct/gw/google-ai-studio/v1beta/models/g:generateContent?key={}&alt=sse", gateway.token);
     upstream.will_say(answer("200 OK", "", b"{}"));
     assert_eq!(gateway.post(&query, &[], BODY).status, 200);
     let request = upstream.request_text();
@@ -91,7 +101,10 @@ fn a_token_in_any_provider_slot_authenticates_and_is_replaced_by_the_stored_key(
 #[test]
 fn a_mistyped_token_in_a_provider_slot_stays_here() {
     let upstream = Upstream::start();
-    let gateway = Gateway::start(Setup { config: config(&upstream.url(), "gw: { authentication: false }"), ..Setup::default() });
+    let gateway = Gateway::start(Setup {
+        config: config(&upstream.url(), "gw: { authentication: false }"),
+        ..Setup::default()
+    });
     upstream.will_say(answer("401 Unauthorized", "", b"{}"));
     let cut = &gateway.token[..20];
     assert_eq!(gateway.post(CHAT, &[("authorization", &format!("Bearer {cut}"))], BODY).status, 401);
@@ -109,20 +122,23 @@ fn expired_scoped_and_unprivileged_tokens_are_told_apart() {
         gateways: gateways.iter().map(|id| (*id).to_owned()).collect(),
         expires_at_ms,
     };
-    let gateway = Gateway::start(Setup { config: config(&upstream.url(), "gw: {}, other: {}"), ..Setup::default() });
+    let gateway =
+        Gateway::start(Setup { config: config(&upstream.url(), "gw: {}, other: {}"), ..Setup::default() });
     for (token, says) in [
         (new("expired", run, &[], Some(1)), "expired"),
         (new("scoped", run, &["other"], None), "not valid for gateway `gw`"),
         (new("reader", read, &[], None), "may not run requests"),
     ] {
-        let reply = gateway.with_token(token, |value| gateway.post(CHAT, &[("cf-aig-authorization", value)], BODY));
+        let reply =
+            gateway.with_token(token, |value| gateway.post(CHAT, &[("cf-aig-authorization", value)], BODY));
         assert_eq!((reply.status, reply.json()["internalCode"].as_u64()), (401, Some(2009)));
         assert!(reply.text().contains(says), "{}", reply.text());
     }
     let scoped = new("elsewhere", run, &["other"], None);
     upstream.will_say(answer("200 OK", "", b"{}"));
     let path = "/v1/acct/other/openai/chat/completions";
-    let reply = gateway.with_token(scoped, |value| gateway.post(path, &[("cf-aig-authorization", value)], BODY));
+    let reply =
+        gateway.with_token(scoped, |value| gateway.post(path, &[("cf-aig-authorization", value)], BODY));
     assert_eq!(reply.status, 200);
 }
 

@@ -17,7 +17,10 @@ const STREAM: &str = "content-type: text/event-stream\r\n";
 
 #[test]
 fn an_upstream_that_cannot_be_reached_is_a_502_that_can_be_looked_up() {
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port();
+    let port = TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("a free port")
+        .port();
     let gateway = Gateway::before(&format!("http://127.0.0.1:{port}"));
     let reply = gateway.post_authorized(CHAT, &[OWN], b"{}");
     assert_eq!((reply.status, reply.json()["internalCode"].as_u64()), (502, Some(2005)));
@@ -70,7 +73,8 @@ fn a_connection_closed_before_the_answer_is_a_502() {
 fn interim_answers_are_passed_over() {
     let upstream = Upstream::start();
     let gateway = Gateway::before(&upstream.url());
-    let mut pieces = vec![b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n".to_vec()];
+    let mut pieces =
+        vec![b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n".to_vec()];
     pieces.push(answer("200 OK", "", b"final"));
     upstream.will(Script { pieces, ..Script::default() });
     assert_eq!(gateway.post_authorized(CHAT, &[OWN], b"{}").text(), "final");
@@ -80,15 +84,22 @@ fn interim_answers_are_passed_over() {
 fn a_cut_answer_reaches_the_client_as_a_broken_transfer() {
     let upstream = Upstream::start();
     let gateway = Gateway::before(&upstream.url());
-    let event = b"data: {\"id\":\"c\",\"model\":\"gpt-5\",\"choices\":[{\"delta\":{\"content\":\"hi\"}}]}\n\n";
+    let event =
+        b"data: {\"id\":\"c\",\"model\":\"gpt-5\",\"choices\":[{\"delta\":{\"content\":\"hi\"}}]}\n\n";
     let cut_chunk = [chunked_head(STREAM), chunk(event), b"40\r\ndata: {\"cho".to_vec()].concat();
     let cut_between = [chunked_head(STREAM), chunk(event)].concat();
-    let cut_length = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{\"id\":".to_vec();
+    let cut_length =
+        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{\"id\":".to_vec();
     // Nothing but a closed connection marks the end here, and the stream itself has not come to it.
-    let without_framing = [format!("HTTP/1.1 200 OK\r\n{STREAM}connection: close\r\n\r\n").into_bytes(), event.to_vec()].concat();
-    for (name, bytes) in
-        [("inside a chunk", cut_chunk), ("between chunks", cut_between), ("short", cut_length), ("close", without_framing)]
-    {
+    let without_framing =
+        [format!("HTTP/1.1 200 OK\r\n{STREAM}connection: close\r\n\r\n").into_bytes(), event.to_vec()]
+            .concat();
+    for (name, bytes) in [
+        ("inside a chunk", cut_chunk),
+        ("between chunks", cut_between),
+        ("short", cut_length),
+        ("close", without_framing),
+    ] {
         upstream.will(Script { pieces: vec![bytes], close: true, ..Script::default() });
         let reply = gateway.post_authorized(CHAT, &[OWN], b"{\"stream\":true}");
         assert_eq!(reply.status, 200, "{name}");
@@ -132,7 +143,8 @@ fn a_client_that_leaves_ends_the_upstream_call_and_what_was_used_is_kept() {
     upstream.will(Script { pieces, then_wait: true, ..Script::default() });
     let mut stream = open(gateway.address);
     let token = gateway.authorization();
-    let headers = [("cf-aig-authorization", token.as_str()), ("x-api-key", "sk"), ("content-type", "application/json")];
+    let headers =
+        [("cf-aig-authorization", token.as_str()), ("x-api-key", "sk"), ("content-type", "application/json")];
     send(&mut stream, "POST", MESSAGES, &headers, b"{\"stream\":true,\"model\":\"claude-sonnet-4-5\"}");
     let mut buffer = [0; 4096];
     assert_ne!(stream.read(&mut buffer).expect("the first event"), 0);
@@ -158,7 +170,8 @@ fn a_client_that_leaves_ends_the_upstream_call_and_what_was_used_is_kept() {
 #[test]
 fn a_stream_that_falls_silent_is_given_up_after_the_idle_time() {
     let upstream = Upstream::start();
-    let config = config(&upstream.url(), "gw: {}").replace("gateway: {", "gateway: { limits: { idleSeconds: 1 },");
+    let config =
+        config(&upstream.url(), "gw: {}").replace("gateway: {", "gateway: { limits: { idleSeconds: 1 },");
     let gateway = Gateway::start(Setup { config, ..Setup::default() });
     let pieces = vec![[chunked_head(STREAM), chunk(b"data: {}\n\n")].concat()];
     upstream.will(Script { pieces, then_wait: true, ..Script::default() });

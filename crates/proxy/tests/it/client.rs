@@ -35,7 +35,13 @@ pub(crate) fn post(address: SocketAddr, path: &str, headers: &[(&str, &str)], bo
     call(address, "POST", path, &all, body)
 }
 
-pub(crate) fn call(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+pub(crate) fn call(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Reply {
     let mut stream = open(address);
     send(&mut stream, method, path, headers, body);
     read_reply(&mut stream, method)
@@ -84,7 +90,8 @@ pub(crate) fn read_reply(stream: &mut TcpStream, method: &str) -> Reply {
     }
     let chunked = reply.header("transfer-encoding") == Some("chunked");
     let length = reply.header("content-length").and_then(|length| length.parse().ok());
-    (reply.body, reply.complete) = if chunked { read_chunked(stream, rest) } else { read_length(stream, rest, length) };
+    (reply.body, reply.complete) =
+        if chunked { read_chunked(stream, rest) } else { read_length(stream, rest, length) };
     reply
 }
 
@@ -129,7 +136,9 @@ fn read_some(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> bool {
             true
         }
         Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => false,
-        Err(error) => panic!("the gateway fell silent: {error}; so far: {:?}", String::from_utf8_lossy(bytes)),
+        Err(error) => {
+            panic!("the gateway fell silent: {error}; so far: {:?}", String::from_utf8_lossy(bytes))
+        }
     }
 }
 

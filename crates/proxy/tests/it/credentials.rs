@@ -53,9 +53,15 @@ fn stored_keys_go_into_the_providers_own_header() {
     assert!(seen(&gateway, &upstream, CHAT, &[]).contains("authorization: Bearer sk-for-gw\r\n"));
     let other = CHAT.replace("/gw/", "/other/");
     assert!(seen(&gateway, &upstream, &other, &[]).contains("authorization: Bearer sk-for-all\r\n"));
-    assert!(seen(&gateway, &upstream, CHAT, &[("cf-aig-byok-alias", "team")]).contains("authorization: Bearer sk-team\r\n"));
+    assert!(
+        seen(&gateway, &upstream, CHAT, &[("cf-aig-byok-alias", "team")])
+            .contains("authorization: Bearer sk-team\r\n")
+    );
     let request = seen(&gateway, &upstream, MESSAGES, &[]);
-    assert!(request.contains("x-api-key: sk-ant-stored\r\n") && !request.contains("authorization"), "{request}");
+    assert!(
+        request.contains("x-api-key: sk-ant-stored\r\n") && !request.contains("authorization"),
+        "{request}"
+    );
     let sources: Vec<_> = gateway.log(4).into_iter().map(|record| record.credential).collect();
     assert_eq!(sources, ["stored:default", "stored:default", "stored:team", "stored:default"]);
 }
@@ -78,7 +84,11 @@ fn the_environment_comes_before_the_store_and_the_file_last() {
     let gateway = start(Vec::new(), Vec::new());
     let reply = gateway.post_authorized(CHAT, &[], BODY);
     assert_eq!(reply.status, 500);
-    assert!(reply.text().contains("models.providers.openai.apiKey") && reply.text().contains("FILE_KEY"), "{}", reply.text());
+    assert!(
+        reply.text().contains("models.providers.openai.apiKey") && reply.text().contains("FILE_KEY"),
+        "{}",
+        reply.text()
+    );
     assert!(upstream.was_not_called(), "nothing is sent with an unresolved key");
 }
 
@@ -126,8 +136,11 @@ fn headers_of_the_configuration_are_added_and_win() {
         upstream.url()
     );
     let path = "/v1/acct/gw/cloudflare-ai-gateway/v1/messages";
-    let gateway =
-        Gateway::start(Setup { config: config.clone(), environment: vec![("CF_AIG_TOKEN", "cf-token")], ..Setup::default() });
+    let gateway = Gateway::start(Setup {
+        config: config.clone(),
+        environment: vec![("CF_AIG_TOKEN", "cf-token")],
+        ..Setup::default()
+    });
     let request = seen(&gateway, &upstream, path, &[("x-team", "red"), ("x-api-key", "dummy")]);
     assert!(request.starts_with("POST /v1/a/b/anthropic/v1/messages HTTP/1.1\r\n"), "{request}");
     assert!(request.contains("cf-aig-authorization: Bearer cf-token\r\n"), "{request}");
@@ -136,7 +149,11 @@ fn headers_of_the_configuration_are_added_and_win() {
     let gateway = Gateway::start(Setup { config, ..Setup::default() });
     let reply = gateway.post_authorized(path, &[], BODY);
     assert_eq!(reply.status, 500);
-    assert!(reply.text().contains("models.providers.cloudflare-ai-gateway.headers.cf-aig-authorization"), "{}", reply.text());
+    assert!(
+        reply.text().contains("models.providers.cloudflare-ai-gateway.headers.cf-aig-authorization"),
+        "{}",
+        reply.text()
+    );
     assert!(upstream.was_not_called());
 }
 
@@ -154,14 +171,24 @@ fn a_service_account_is_exchanged_once_for_a_token() {
         upstream.url()
     );
     let key: &'static str = account.leak();
-    let gateway =
-        Gateway::start(Setup { config, keys: vec![("google-vertex-ai", "default", None, key)], ..Setup::default() });
-    upstream.will_say(answer("200 OK", "content-type: application/json\r\n", br#"{"access_token":"ya29.minted","expires_in":3600}"#));
+    let gateway = Gateway::start(Setup {
+        config,
+        keys: vec![("google-vertex-ai", "default", None, key)],
+        ..Setup::default()
+    });
+    upstream.will_say(answer(
+        "200 OK",
+        "content-type: application/json\r\n",
+        br#"{"access_token":"ya29.minted","expires_in":3600}"#,
+    ));
     upstream.will_say(answer("200 OK", "", b"{}"));
     let path = "/v1/acct/gw/google-vertex-ai/v1/projects/p/locations/us-central1/publishers/google/models/gemini-3-pro:generateContent";
     assert_eq!(gateway.post_authorized(path, &[], BODY).status, 200);
     let exchange = upstream.request_text();
-    assert!(exchange.starts_with("POST /token HTTP/1.1\r\n") && exchange.contains("grant_type=urn"), "{exchange}");
+    assert!(
+        exchange.starts_with("POST /token HTTP/1.1\r\n") && exchange.contains("grant_type=urn"),
+        "{exchange}"
+    );
     assert!(upstream.request_text().contains("authorization: Bearer ya29.minted\r\n"));
     // The token is kept: the next call mints none.
     let request = seen(&gateway, &upstream, path, &[]);
@@ -176,7 +203,11 @@ fn bedrock_calls_are_signed_with_stored_keys_and_left_alone_with_the_clients_own
         upstream.url()
     );
     let key = r#"{"accessKeyId":"AKIDEXAMPLE","secretAccessKey":"hush-hush","region":"eu-west-1","sessionToken":"session-hush"}"#;
-    let gateway = Gateway::start(Setup { config, keys: vec![("aws-bedrock", "default", None, key)], ..Setup::default() });
+    let gateway = Gateway::start(Setup {
+        config,
+        keys: vec![("aws-bedrock", "default", None, key)],
+        ..Setup::default()
+    });
     let path = "/v1/acct/gw/aws-bedrock/bedrock-runtime/us-east-1/model/amazon.nova-lite-v1%3A0/converse";
     let request = seen(&gateway, &upstream, path, &[]);
     assert!(request.contains("authorization: AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/"), "{request}");

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use genesis_config::{Environment, File, GatewaySettings, Providers, Secret};
 use genesis_proxy::{Event, Key, Server, ServerOptions, Shared, Snapshot, SnapshotParts, Token};
-use genesis_store::{Journal, JournalOptions, LogFilter, LogRecord, NewToken, Order, Payload, Permissions, Store};
+use genesis_store::{
+    Journal, JournalOptions, LogFilter, LogRecord, NewToken, Order, Payload, Permissions, Store,
+};
 use tempfile::TempDir;
 
 pub(crate) struct Gateway {
@@ -59,7 +61,8 @@ impl Gateway {
         let tokens = store.tokens().expect("tokens").into_iter().map(token_of).collect();
         let parts = parts(&setup.config, tokens, keys.collect(), setup.simulator);
         let snapshot = Snapshot::compile(parts, &Environment::of(setup.environment));
-        let options = JournalOptions { commit_interval: Duration::from_millis(5), ..JournalOptions::default() };
+        let options =
+            JournalOptions { commit_interval: Duration::from_millis(5), ..JournalOptions::default() };
         let journal = Arc::new(Journal::start(&store, options));
         let (tell, events) = sync_channel(16);
         let aside: genesis_proxy::Aside = Arc::new(|_| http::Response::new("aside".into()));
@@ -72,7 +75,16 @@ impl Gateway {
         };
         let server = Server::start(&options, &shared).expect("server");
         let token = genesis_config::ExposeSecret::expose_secret(&token).to_owned();
-        Self { address: server.address(), store, shared, events, token, server: Some(server), config: setup.config, _folder: folder }
+        Self {
+            address: server.address(),
+            store,
+            shared,
+            events,
+            token,
+            server: Some(server),
+            config: setup.config,
+            _folder: folder,
+        }
     }
 
     pub(crate) fn authorization(&self) -> String {
@@ -84,7 +96,12 @@ impl Gateway {
     }
 
     /// As [`Gateway::post`], with the gateway token.
-    pub(crate) fn post_authorized(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> crate::client::Reply {
+    pub(crate) fn post_authorized(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> crate::client::Reply {
         let authorization = self.authorization();
         let mut all = vec![("cf-aig-authorization", authorization.as_str())];
         all.extend_from_slice(headers);
@@ -139,7 +156,12 @@ pub(crate) fn config(upstream: &str, gateways: &str) -> String {
     )
 }
 
-fn parts(config: &str, tokens: Vec<Token>, stored_keys: Vec<Key>, simulator: Option<SocketAddr>) -> SnapshotParts {
+fn parts(
+    config: &str,
+    tokens: Vec<Token>,
+    stored_keys: Vec<Key>,
+    simulator: Option<SocketAddr>,
+) -> SnapshotParts {
     let file = File::parse(config).unwrap_or_else(|problems| panic!("{problems:?}"));
     SnapshotParts {
         providers: Providers::with(&file.models.providers).unwrap_or_else(|problems| panic!("{problems:?}")),

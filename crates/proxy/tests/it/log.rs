@@ -20,9 +20,19 @@ fn every_dialect_is_read_for_usage_and_priced_exactly_whole_and_streamed() {
     // in:out:cached:cache_write:reasoning, as the provider reports them.
     let script = ("x-simulator", "tokens=1000:200:400:0:50");
     let cases = [
-        ("openai/chat/completions", "gpt-5-mini", Dialect::OpenAiChat, json!({"messages":[{"role":"user","content":"hi"}],"stream_options":{"include_usage":true}})),
+        (
+            "openai/chat/completions",
+            "gpt-5-mini",
+            Dialect::OpenAiChat,
+            json!({"messages":[{"role":"user","content":"hi"}],"stream_options":{"include_usage":true}}),
+        ),
         ("openai/responses", "gpt-5-mini", Dialect::OpenAiResponses, json!({"input":"hi"})),
-        ("anthropic/v1/messages", "claude-sonnet-4-5", Dialect::AnthropicMessages, json!({"max_tokens":100,"messages":[{"role":"user","content":"hi"}]})),
+        (
+            "anthropic/v1/messages",
+            "claude-sonnet-4-5",
+            Dialect::AnthropicMessages,
+            json!({"max_tokens":100,"messages":[{"role":"user","content":"hi"}]}),
+        ),
     ];
     let mut count = 0;
     for (path, model, dialect, body) in cases {
@@ -33,7 +43,11 @@ fn every_dialect_is_read_for_usage_and_priced_exactly_whole_and_streamed() {
             if !stream {
                 body.as_object_mut().expect("object").remove("stream_options");
             }
-            let reply = gateway.post_authorized(&format!("/v1/acct/gw/{path}"), &[OWN, script], body.to_string().as_bytes());
+            let reply = gateway.post_authorized(
+                &format!("/v1/acct/gw/{path}"),
+                &[OWN, script],
+                body.to_string().as_bytes(),
+            );
             assert_eq!(reply.status, 200, "{}", reply.text());
             count += 1;
             let (record, payload) = gateway.last_log(count);
@@ -41,7 +55,12 @@ fn every_dialect_is_read_for_usage_and_priced_exactly_whole_and_streamed() {
             assert_eq!(record.dialect, Some(dialect));
             assert_eq!((record.stream, record.status), (stream, 200));
             let usage = record.usage.expect("usage");
-            assert_eq!((usage.cache_read, usage.output), (400, 200), "{path} {stream} {:?}", record.raw_usage);
+            assert_eq!(
+                (usage.cache_read, usage.output),
+                (400, 200),
+                "{path} {stream} {:?}",
+                record.raw_usage
+            );
             assert!(record.raw_usage.is_some());
             let cost = record.cost_nano_usd.expect("cost");
             assert!(cost > 0, "{record:?}");
@@ -60,7 +79,10 @@ fn anthropics_cache_tokens_are_priced_in_their_classes() {
     gateway.post_authorized("/v1/acct/gw/anthropic/v1/messages", &[OWN, script], body.to_string().as_bytes());
     let (record, _) = gateway.last_log(1);
     let usage = record.usage.expect("usage");
-    assert_eq!(usage, Usage { input: usage.input, cache_read: 400, cache_write: 80, output: 200, ..Usage::default() });
+    assert_eq!(
+        usage,
+        Usage { input: usage.input, cache_read: 400, cache_write: 80, output: 200, ..Usage::default() }
+    );
     // $3 in, $15 out, $0.30 cache read, $3.75 cache write, per million tokens.
     let expected = usage.input as i64 * 3_000 + 200 * 15_000 + 400 * 300 + 80 * 3_750;
     assert_eq!(record.cost_nano_usd, Some(expected), "{:?}", record.price_formula);
@@ -85,12 +107,21 @@ fn compressed_answers_are_passed_as_they_came_and_still_read() {
     for stream in [false, true] {
         let body = json!({"model":"gpt-5-mini","stream":stream,"messages":[{"role":"user","content":"x"}],"stream_options":{"include_usage":true}});
         let headers = [OWN, ("accept-encoding", "gzip"), ("x-simulator", "gzip,tokens=10:20")];
-        let reply = gateway.post_authorized("/v1/acct/gw/openai/chat/completions", &headers, body.to_string().as_bytes());
+        let reply = gateway.post_authorized(
+            "/v1/acct/gw/openai/chat/completions",
+            &headers,
+            body.to_string().as_bytes(),
+        );
         assert_eq!(reply.header("content-encoding"), Some("gzip"));
         assert!(reply.body.starts_with(&[0x1f, 0x8b]), "still compressed");
     }
     for record in gateway.log(2) {
-        assert_eq!(record.usage.map(|usage| (usage.tokens_in(), usage.tokens_out())), Some((10, 20)), "stream: {}", record.stream);
+        assert_eq!(
+            record.usage.map(|usage| (usage.tokens_in(), usage.tokens_out())),
+            Some((10, 20)),
+            "stream: {}",
+            record.stream
+        );
     }
 }
 
@@ -113,13 +144,20 @@ fn what_was_sent_along_is_kept_and_secrets_are_not() {
     assert_eq!(record.user_agent, "tester/1");
     assert_eq!(record.metadata["team"], "red");
     assert_eq!(record.trace_id.as_deref(), Some("4bf92f3577b34da6a3ce929d0e0e4736"));
-    assert_eq!((record.account.as_str(), record.gateway.as_str(), record.provider.as_str()), ("acct", "gw", "openai"));
+    assert_eq!(
+        (record.account.as_str(), record.gateway.as_str(), record.provider.as_str()),
+        ("acct", "gw", "openai")
+    );
     assert_eq!(record.path, "chat/completions");
     assert!(record.token_id.starts_with("tok_"));
     assert!(record.request_head.contains("user-agent: tester/1") && record.response_head.contains("200"));
     let payload = payload.expect("payload");
     assert_eq!(payload.request, body.as_bytes());
-    let kept = format!("{record:?}{}{}", String::from_utf8_lossy(&payload.request), String::from_utf8_lossy(&payload.response));
+    let kept = format!(
+        "{record:?}{}{}",
+        String::from_utf8_lossy(&payload.request),
+        String::from_utf8_lossy(&payload.response)
+    );
     for secret in ["sk-own-secret-marker", "query-secret-marker", &gateway.token] {
         assert!(!kept.contains(secret), "{secret} in the log");
     }
@@ -136,13 +174,21 @@ fn logging_can_be_switched_off_and_on() {
     assert_eq!((off.status, off.header("cf-aig-log-id")), (200, None));
     let off = gateway.post_authorized(&path("quiet"), &[OWN], body);
     assert_eq!((off.status, off.header("cf-aig-log-id")), (200, None));
-    assert!(gateway.post_authorized(&path("quiet"), &[OWN, ("cf-aig-collect-log", "true")], body).header("cf-aig-log-id").is_some());
+    assert!(
+        gateway
+            .post_authorized(&path("quiet"), &[OWN, ("cf-aig-collect-log", "true")], body)
+            .header("cf-aig-log-id")
+            .is_some()
+    );
     gateway.post_authorized(&path("gw"), &[OWN, ("cf-aig-collect-log-payload", "false")], body);
     let records = gateway.log(2);
     assert_eq!(records.len(), 2);
     let (record, payload) = gateway.last_log(2);
     assert!(payload.is_none() && record.request_head.is_empty());
-    assert!(record.usage.is_some() && record.cost_nano_usd.is_some(), "usage and cost do not need the payload");
+    assert!(
+        record.usage.is_some() && record.cost_nano_usd.is_some(),
+        "usage and cost do not need the payload"
+    );
 }
 
 #[test]

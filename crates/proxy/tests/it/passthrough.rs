@@ -14,7 +14,11 @@ fn every_method_path_and_query_passes_as_it_came() {
     let gateway = Gateway::before(&upstream.url());
     let token = gateway.authorization();
     for (method, path, expected) in [
-        ("GET", "/models?limit=2&after=a%20b&empty=&x", "GET /v1/models?limit=2&after=a%20b&empty=&x HTTP/1.1"),
+        (
+            "GET",
+            "/models?limit=2&after=a%20b&empty=&x",
+            "GET /v1/models?limit=2&after=a%20b&empty=&x HTTP/1.1",
+        ),
         ("GET", "/v1/models/ft:gpt-5%2Fx", "GET /v1/models/ft:gpt-5%2Fx HTTP/1.1"),
         ("DELETE", "/files/file-1", "DELETE /v1/files/file-1 HTTP/1.1"),
         ("PATCH", "/v1/x//y/", "PATCH /v1/x//y/ HTTP/1.1"),
@@ -27,7 +31,12 @@ fn every_method_path_and_query_passes_as_it_came() {
         let reply = call(gateway.address, method, &format!("/v1/acct/gw/openai{path}"), &headers, b"");
         assert_eq!((reply.status, reply.header("x-served")), (200, Some("yes")), "{method} {path}");
         let request = upstream.request_text();
-        let line = request.lines().next().unwrap_or_default().trim_end_matches('\r').replace("/v1/ HTTP", "/v1 HTTP");
+        let line = request
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .trim_end_matches('\r')
+            .replace("/v1/ HTTP", "/v1 HTTP");
         assert_eq!(line, expected);
     }
 }
@@ -78,7 +87,11 @@ fn response_headers_pass_and_the_gateways_are_added() {
     let gateway = Gateway::before(&upstream.url());
     let theirs = "content-type: application/json; charset=utf-8\r\nx-request-id: r1\r\nset-cookie: a=1\r\nset-cookie: b=2\r\nretry-after: 7\r\nkeep-alive: timeout=5\r\n";
     upstream.will_say(answer("429 Too Many Requests", theirs, b"{\"error\":{\"message\":\"slow down\"}}"));
-    let reply = gateway.post_authorized("/v1/acct/gw/openai/chat/completions", &[OWN, ("cf-aig-event-id", "evt-1")], b"{}");
+    let reply = gateway.post_authorized(
+        "/v1/acct/gw/openai/chat/completions",
+        &[OWN, ("cf-aig-event-id", "evt-1")],
+        b"{}",
+    );
     assert_eq!(reply.status, 429);
     assert_eq!(reply.text(), "{\"error\":{\"message\":\"slow down\"}}");
     assert_eq!(reply.header("x-request-id"), Some("r1"));
@@ -109,7 +122,9 @@ fn uploads_stream_through_with_their_framing() {
     assert_eq!(reply.status, 200);
     let request = upstream.request();
     assert!(request.ends_with(&body), "the upload arrived byte for byte");
-    assert!(String::from_utf8_lossy(&request[..600]).contains(&format!("content-length: {}\r\n", body.len())));
+    assert!(
+        String::from_utf8_lossy(&request[..600]).contains(&format!("content-length: {}\r\n", body.len()))
+    );
     let (record, payload) = gateway.last_log(1);
     assert_eq!(record.request_size, body.len() as u64);
     assert_eq!(payload.expect("payload").request, body);
@@ -118,7 +133,12 @@ fn uploads_stream_through_with_their_framing() {
     upstream.will_say(answer("200 OK", "", b"ok"));
     let mut stream = open(gateway.address);
     let token = gateway.authorization();
-    let headers = [("cf-aig-authorization", token.as_str()), OWN, ("content-type", "audio/wav"), ("transfer-encoding", "chunked")];
+    let headers = [
+        ("cf-aig-authorization", token.as_str()),
+        OWN,
+        ("content-type", "audio/wav"),
+        ("transfer-encoding", "chunked"),
+    ];
     send(&mut stream, "POST", "/v1/acct/gw/openai/audio/x", &headers, b"");
     for piece in [&b"first"[..], b"second"] {
         stream.write_all(&chunk(piece)).expect("sent");
@@ -179,7 +199,10 @@ fn custom_providers_and_their_prefix_reach_the_configured_address() {
     let gateway = Gateway::start(Setup { config, ..Setup::default() });
     for slug in ["llama", "custom-llama"] {
         upstream.will_say(answer("200 OK", "", b"{}"));
-        assert_eq!(gateway.post_authorized(&format!("/v1/acct/gw/{slug}/chat/completions?x=1"), &[], b"{}").status, 200);
+        assert_eq!(
+            gateway.post_authorized(&format!("/v1/acct/gw/{slug}/chat/completions?x=1"), &[], b"{}").status,
+            200
+        );
         assert!(upstream.request_text().starts_with("POST /api/v3/chat/completions?x=1 HTTP/1.1\r\n"));
     }
     for path in ["../secret", "a/../../secret", "%2e%2e/secret", "a/..%2fsecret"] {
@@ -214,8 +237,13 @@ fn bodies_and_heads_over_the_limits_are_refused_with_the_limits_name() {
 fn bytes_that_are_not_json_pass_all_the_same() {
     let upstream = Upstream::start();
     let gateway = Gateway::before(&upstream.url());
-    upstream.will_say(answer("400 Bad Request", "content-type: application/json\r\n", b"not json either \xff"));
-    let reply = gateway.post_authorized("/v1/acct/gw/openai/chat/completions", &[OWN], b"{\"model\": \xff\xfe");
+    upstream.will_say(answer(
+        "400 Bad Request",
+        "content-type: application/json\r\n",
+        b"not json either \xff",
+    ));
+    let reply =
+        gateway.post_authorized("/v1/acct/gw/openai/chat/completions", &[OWN], b"{\"model\": \xff\xfe");
     assert_eq!((reply.status, reply.body.as_slice()), (400, &b"not json either \xff"[..]));
     assert!(upstream.request().ends_with(b"{\"model\": \xff\xfe"));
 }

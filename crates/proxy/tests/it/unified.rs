@@ -16,7 +16,8 @@ fn keyed(upstream: &str) -> Gateway {
         ("openai", "default", None, "sk-stored"),
         ("google-ai-studio", "default", None, "AIza-stored"),
     ];
-    let config = config(upstream, "gw: {}").replace("{ models:", "{ agents: { defaults: { model: 'anthropic/claude-sonnet-4-6' } }, models:");
+    let config = config(upstream, "gw: {}")
+        .replace("{ models:", "{ agents: { defaults: { model: 'anthropic/claude-sonnet-4-6' } }, models:");
     Gateway::start(Setup { config, keys, ..Setup::default() })
 }
 
@@ -30,7 +31,12 @@ fn the_copied_line_reaches_anthropic_with_the_stored_key_and_comes_back_in_opena
     let said = reply.json();
     assert_eq!(said["object"], "chat.completion");
     assert_eq!(said["choices"][0]["message"]["role"], "assistant");
-    assert!(said["choices"][0]["message"]["content"].as_str().is_some_and(|text| text.contains("What is Cloudflare?")), "{said}");
+    assert!(
+        said["choices"][0]["message"]["content"]
+            .as_str()
+            .is_some_and(|text| text.contains("What is Cloudflare?")),
+        "{said}"
+    );
     assert_eq!(said["choices"][0]["finish_reason"], "stop");
     assert!(said["usage"]["total_tokens"].as_u64().is_some_and(|tokens| tokens > 0));
 
@@ -81,7 +87,10 @@ fn the_same_dialect_is_relayed_with_only_the_model_replaced() {
     assert_eq!(reply.body, theirs);
     let request = upstream.request_text();
     assert!(request.starts_with("POST /v1/chat/completions HTTP/1.1\r\n"), "{request}");
-    assert!(request.ends_with("{ \"messages\" : [], \"model\" : \"gpt-5-mini\",\t\"odd\": 1e400 }"), "{request}");
+    assert!(
+        request.ends_with("{ \"messages\" : [], \"model\" : \"gpt-5-mini\",\t\"odd\": 1e400 }"),
+        "{request}"
+    );
     assert!(request.contains("authorization: Bearer sk-stored\r\n"), "{request}");
 }
 
@@ -90,9 +99,11 @@ fn every_surface_takes_its_dialect_to_any_provider() {
     let simulator = Simulator::start().expect("simulator");
     let gateway = keyed(&simulator.url());
     let bearer = gateway.authorization();
-    let chat = json!({"model":"google-ai-studio/gemini-2.5-flash","messages":[{"role":"user","content":"x"}]});
+    let chat =
+        json!({"model":"google-ai-studio/gemini-2.5-flash","messages":[{"role":"user","content":"x"}]});
     let responses = json!({"model":"anthropic/claude-sonnet-4-5","input":"x"});
-    let messages = json!({"model":"openai/gpt-5-mini","max_tokens":50,"messages":[{"role":"user","content":"x"}]});
+    let messages =
+        json!({"model":"openai/gpt-5-mini","max_tokens":50,"messages":[{"role":"user","content":"x"}]});
     let embeddings = json!({"model":"openai/text-embedding-3-small","input":"x"});
     let default = json!({"model":"genesis/default","messages":[{"role":"user","content":"x"}]});
     let rest = "/client/v4/accounts/acct/ai/v1";
@@ -107,11 +118,21 @@ fn every_surface_takes_its_dialect_to_any_provider() {
     ] {
         let headers = [("authorization", bearer.as_str()), ("cf-aig-gateway-id", "gw")];
         let reply = gateway.post(&path, &headers, body.to_string().as_bytes());
-        assert_eq!((reply.status, reply.json()["object"].as_str()), (200, Some(kind)), "{path}: {}", reply.text());
+        assert_eq!(
+            (reply.status, reply.json()["object"].as_str()),
+            (200, Some(kind)),
+            "{path}: {}",
+            reply.text()
+        );
     }
     for path in [format!("{rest}/messages"), "/v1/messages".to_owned()] {
         let reply = gateway.post(&path, &[("x-api-key", &gateway.token)], messages.to_string().as_bytes());
-        assert_eq!((reply.status, reply.json()["type"].as_str()), (200, Some("message")), "{path}: {}", reply.text());
+        assert_eq!(
+            (reply.status, reply.json()["type"].as_str()),
+            (200, Some("message")),
+            "{path}: {}",
+            reply.text()
+        );
     }
     for sent in simulator.captured() {
         assert!(!format!("{:?}", sent.headers).contains("gt_"), "{sent:?}");
@@ -123,10 +144,12 @@ fn models_are_listed() {
     let simulator = Simulator::start().expect("simulator");
     let gateway = keyed(&simulator.url());
     let token = gateway.authorization();
-    let get = |path: &str| crate::client::call(gateway.address, "GET", path, &[("authorization", &token)], b"");
+    let get =
+        |path: &str| crate::client::call(gateway.address, "GET", path, &[("authorization", &token)], b"");
     let list = get("/v1/acct/gw/compat/models").json();
     assert_eq!(list["object"], "list");
-    let ids: Vec<_> = list["data"].as_array().expect("data").iter().filter_map(|model| model["id"].as_str()).collect();
+    let ids: Vec<_> =
+        list["data"].as_array().expect("data").iter().filter_map(|model| model["id"].as_str()).collect();
     assert!(ids.contains(&"anthropic/claude-sonnet-4-5"), "{ids:?}");
     assert!(!ids.iter().any(|id| id.starts_with("groq/")), "only what has a key");
     assert_eq!(get("/v1/models/anthropic/claude-sonnet-4-5").json()["object"], "model");
@@ -146,7 +169,12 @@ fn wrong_requests_get_one_clear_answer() {
         (r#"{"model":"anthropic/claude-sonnet-4-5","messages":7}"#, 400, 9400, "messages"),
     ] {
         let reply = gateway.post_authorized(COMPAT, &[], body.as_bytes());
-        assert_eq!((reply.status, reply.json()["internalCode"].as_u64()), (status, Some(code)), "{body}: {}", reply.text());
+        assert_eq!(
+            (reply.status, reply.json()["internalCode"].as_u64()),
+            (status, Some(code)),
+            "{body}: {}",
+            reply.text()
+        );
         assert!(reply.text().contains(says), "{}", reply.text());
     }
     assert!(simulator.captured().is_empty());
@@ -168,7 +196,9 @@ fn a_providers_refusal_comes_in_the_callers_dialect_with_its_headers() {
 fn what_cannot_be_carried_is_named_and_refused_when_strict() {
     let simulator = Simulator::start().expect("simulator");
     let gateway = keyed(&simulator.url());
-    let body = json!({"model":"anthropic/claude-sonnet-4-5","seed":7,"messages":[{"role":"user","content":"x"}]}).to_string();
+    let body =
+        json!({"model":"anthropic/claude-sonnet-4-5","seed":7,"messages":[{"role":"user","content":"x"}]})
+            .to_string();
     let reply = gateway.post_authorized(COMPAT, &[], body.as_bytes());
     assert_eq!((reply.status, reply.header("cf-aig-dropped")), (200, Some("seed")));
     let reply = gateway.post_authorized(COMPAT, &[("cf-aig-strict", "true")], body.as_bytes());
@@ -180,7 +210,8 @@ fn what_cannot_be_carried_is_named_and_refused_when_strict() {
 fn the_clients_own_key_is_presented_as_the_provider_wants_it() {
     let simulator = Simulator::start().expect("simulator");
     let gateway = keyed(&simulator.url());
-    let body = json!({"model":"anthropic/claude-sonnet-4-5","messages":[{"role":"user","content":"x"}]}).to_string();
+    let body =
+        json!({"model":"anthropic/claude-sonnet-4-5","messages":[{"role":"user","content":"x"}]}).to_string();
     gateway.post_authorized(COMPAT, &[("authorization", "Bearer sk-ant-own")], body.as_bytes());
     let sent = &simulator.captured()[0];
     assert_eq!((sent.header("x-api-key"), sent.header("authorization")), (Some("sk-ant-own"), None));

@@ -77,7 +77,12 @@ impl Upstream {
     }
 }
 
-fn connection(mut stream: TcpStream, scripts: &Mutex<VecDeque<Script>>, seen: &Sender<Vec<u8>>, gone: &Sender<()>) {
+fn connection(
+    mut stream: TcpStream,
+    scripts: &Mutex<VecDeque<Script>>,
+    seen: &Sender<Vec<u8>>,
+    gone: &Sender<()>,
+) {
     let _ = stream.set_nodelay(true);
     loop {
         let next = scripts.lock().expect("scripts").front().map(|script| script.hang_up);
@@ -112,9 +117,14 @@ fn read_request(stream: &mut TcpStream) -> Option<Vec<u8>> {
     loop {
         if let Some(end) = find(&bytes, b"\r\n\r\n") {
             let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
-            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
+            let length =
+                head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
             let chunked = head.contains("transfer-encoding: chunked");
-            let whole = if chunked { bytes.ends_with(b"0\r\n\r\n") } else { bytes.len() >= end + 4 + length.unwrap_or(0) };
+            let whole = if chunked {
+                bytes.ends_with(b"0\r\n\r\n")
+            } else {
+                bytes.len() >= end + 4 + length.unwrap_or(0)
+            };
             if whole {
                 return Some(bytes);
             }
@@ -128,7 +138,8 @@ fn read_request(stream: &mut TcpStream) -> Option<Vec<u8>> {
 
 /// An answer with a content length.
 pub(crate) fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
-    let mut bytes = format!("HTTP/1.1 {status}\r\n{headers}content-length: {}\r\n\r\n", body.len()).into_bytes();
+    let mut bytes =
+        format!("HTTP/1.1 {status}\r\n{headers}content-length: {}\r\n\r\n", body.len()).into_bytes();
     bytes.extend_from_slice(body);
     bytes
 }

@@ -1,9 +1,13 @@
 //! JSON answers of every dialect, in the shapes the providers document.
 
 use genesis_wire::{Dialect, Report, Usage, read_json, usage_of_raw};
+use genesis_wire::report::read_answer;
 
 fn report(dialect: Dialect, body: &str) -> Report {
     let report = read_json(dialect, body.as_bytes());
+    // The quick way must say the same, but for why the model stopped.
+    let quick = read_answer(dialect, body.as_bytes());
+    assert_eq!(Report { finish_reason: None, ..quick }, Report { finish_reason: None, ..report.clone() }, "{body}");
     if let Some(raw) = &report.raw_usage {
         assert!(body.contains(raw.as_str()), "raw usage is verbatim: {raw}");
         assert_eq!(usage_of_raw(dialect, raw), report.usage);
@@ -403,4 +407,23 @@ fn an_oversized_usage_object_is_counted_but_not_kept() {
     );
     let report = read_json(Dialect::OpenAiChat, body.as_bytes());
     assert_eq!((report.usage.unwrap().input, report.raw_usage), (3, None));
+}
+
+#[test]
+fn the_quick_way_is_not_fooled_by_what_a_tool_or_a_text_says() {
+    for body in [
+        // keys inside a tool's arguments
+        r#"{"model":"m","content":[{"type":"tool_use","input":{"usage":{"input_tokens":9},"model":"x"}}],"usage":{"input_tokens":1,"output_tokens":2}}"#,
+        // a quoted key inside a text
+        r#"{"model":"m","content":[{"type":"text","text":"\"usage\":{\"input_tokens\":9}"}],"usage":{"input_tokens":1,"output_tokens":2}}"#,
+        // spacing
+        r#"{"model" : "m", "usage" : {"input_tokens":1,"output_tokens":2}}"#,
+        // a key that only ends like one
+        r#"{"model":"m","a\"usage":{"input_tokens":9},"usage":{"input_tokens":1,"output_tokens":2}}"#,
+    ] {
+        let report = read_answer(Dialect::AnthropicMessages, body.as_bytes());
+        assert_eq!(report.usage.map(|usage| (usage.input, usage.output)), Some((1, 2)), "{body}");
+        assert_eq!(report.model.as_deref(), Some("m"), "{body}");
+    }
+    assert_eq!(read_answer(Dialect::OpenAiChat, br#"{"model":"m","usage":{"prompt_tokens":1"#).usage, None, "cut short");
 }

@@ -1,8 +1,12 @@
 //! The fuzz targets on a short, seeded diet: every stream we know, mutated, and plain noise.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
 use crate::{fuzz_bodies, streams};
 
 const ROUNDS: usize = 150;
+const TRANSLATION_ROUNDS: usize = 24;
 
 const REQUESTS: [&str; 3] = [
     r#"{"model":"openai/gpt-5","messages":[{"role":"user","content":"hi"}],"stream":true,"max_tokens":5}"#,
@@ -27,6 +31,37 @@ fn fuzz_bodies_hold_on_mutated_samples() {
         let noise: Vec<u8> = (0..random.below(64)).map(|_| random.next() as u8).collect();
         run_all(&noise);
     }
+}
+
+#[test]
+fn translation_holds_on_mutated_fixtures() {
+    let mut seeds: Vec<Vec<u8>> = streams::all().into_iter().map(|(_, stream)| stream).collect();
+    seeds.extend(fixtures(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/translate/fixtures"))));
+    let mut random = Random(0x2545_F491_4F6C_DD1D);
+    for round in 0..TRANSLATION_ROUNDS {
+        for seed in &seeds {
+            let mut input = vec![random.next() as u8, random.next() as u8];
+            input.extend_from_slice(seed);
+            for _ in 0..round % 8 {
+                random.mutate(&mut input);
+            }
+            fuzz_bodies::translate(&input);
+        }
+        let noise: Vec<u8> = (0..random.below(64)).map(|_| random.next() as u8).collect();
+        fuzz_bodies::translate(&noise);
+    }
+}
+
+/// Requests, answers and server-sent streams of every dialect, in an order that never changes.
+fn fixtures(folder: &Path) -> Vec<Vec<u8>> {
+    let entries = fs::read_dir(folder).expect("the fixtures are there");
+    let mut paths: Vec<_> = entries.map(|entry| entry.expect("readable").path()).collect();
+    paths.sort();
+    let read = |path: &PathBuf| match path.is_dir() {
+        true => fixtures(path),
+        false => vec![fs::read(path).expect("readable")],
+    };
+    paths.iter().flat_map(read).collect()
 }
 
 fn run_all(input: &[u8]) {

@@ -1,0 +1,50 @@
+//! Usage and model of a whole JSON answer without parsing the rest of it.
+//!
+//! In JSON text the bytes `"usage":` outside an escape can only be a key: inside a string its quotes would be escaped.
+//! So if a key occurs exactly once, its value can be read where it stands. Whatever is not that plain (a tool's
+//! arguments with the same key, an error, unusual spacing) is left to the full reader.
+
+use memchr::memmem;
+use serde_json::value::RawValue;
+
+use super::{Facts, Report};
+use crate::Dialect;
+use crate::json::Text;
+
+/// The report of a successful answer, or `None` if the body has to be read in full.
+pub(super) fn read(dialect: Dialect, body: &[u8]) -> Option<Report> {
+    let (model_key, usage_key): (&[u8], &[u8]) = match dialect {
+        Dialect::AnthropicMessages
+        | Dialect::OpenAiChat
+        | Dialect::OpenAiEmbeddings
+        | Dialect::OpenAiResponses => (b"\"model\":", b"\"usage\":"),
+        Dialect::GeminiGenerate => (b"\"modelVersion\":", b"\"usageMetadata\":"),
+        Dialect::BedrockConverse | Dialect::CohereChat => return None,
+    };
+    if let Some(error) = only(body, b"\"error\":")? {
+        let said = body[error..].trim_ascii_start();
+        if !said.starts_with(b"null") {
+            return None;
+        }
+    }
+    let usage = value(body, only(body, usage_key)??)?;
+    let model = value(body, only(body, model_key)??)?;
+    let mut facts = Facts::new(dialect);
+    facts.model(&Text::of_raw(model));
+    facts.usage(Some(usage));
+    facts.report.ended = body.trim_ascii_end().ends_with(b"}");
+    (facts.report.usage.is_some() && facts.report.ended).then_some(facts.report)
+}
+
+/// Where the value of `key` begins, `Some(None)` if the key does not occur, `None` if it is not plain.
+#[expect(clippy::option_option, reason = "three outcomes: one place, no place, cannot tell")]
+fn only(body: &[u8], key: &[u8]) -> Option<Option<usize>> {
+    let mut places = memmem::find_iter(body, key);
+    let Some(at) = places.next() else { return Some(None) };
+    let escaped = at > 0 && body[at - 1] == b'\\';
+    (!escaped && places.next().is_none()).then_some(Some(at + key.len()))
+}
+
+fn value(body: &[u8], at: usize) -> Option<&RawValue> {
+    serde_json::Deserializer::from_slice(&body[at..]).into_iter().next()?.ok()
+}

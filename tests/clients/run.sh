@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The official SDKs of OpenAI and Anthropic, in Python and Node, against the built binary.
+# The official SDKs of OpenAI and Anthropic, in Python and Node, against the built binary: on each provider's own path,
+# and on the unified API, where an SDK of one vendor drives the models of another.
 #
 #   tests/clients/run.sh [path to genesis]      without a path: builds the binary and takes that
 #
@@ -87,6 +88,7 @@ start_gateway() {
   models: { providers: {
     openai: { baseUrl: "$dev_url/openai" },
     anthropic: { baseUrl: "$dev_url/anthropic" },
+    "google-ai-studio": { baseUrl: "$dev_url/google-ai-studio" },
   } },
   gateway: {
     listen: "127.0.0.1:0",
@@ -95,7 +97,7 @@ start_gateway() {
 }
 EOF
   chmod 600 "$own/genesis.json"
-  for provider in openai anthropic; do
+  for provider in openai anthropic google-ai-studio; do
     echo "stored-key-of-$provider" | "${bare[@]}" GENESIS_HOME="$own" "$genesis" --quiet key set "$provider"
     echo "second-key-of-$provider" | "${bare[@]}" GENESIS_HOME="$own" "$genesis" --quiet key set "$provider" --alias second
   done
@@ -149,7 +151,7 @@ run_node() {
   suite "$node_work" node --test --test-concurrency=1 \
     --test-reporter=spec --test-reporter-destination=stdout \
     --test-reporter=tap --test-reporter-destination="$logs/node.tap" \
-    "$node_work/anthropic.test.mjs" "$node_work/openai.test.mjs"
+    "$node_work"/*.test.mjs
 }
 
 summary() {

@@ -2,6 +2,8 @@
 //! providers and prices. No runtime, no network.
 //!
 //! * [`file`]: `genesis.json` as written, every field
+//! * [`edit`]: one value of the file's text read, set or removed; everything else stays as it was written
+//! * [`schema`]: the file described for editors, as JSON Schema
 //! * [`problem`]: what is wrong with it: path, line, column, hint
 //! * [`gateway`]: the settings of one gateway, in Cloudflare's field names
 //! * [`environment`]: where `${VAR}` gets its value, and which source wins
@@ -17,6 +19,7 @@
 
 mod check;
 mod controls;
+pub mod edit;
 pub mod environment;
 pub mod file;
 pub mod gateway;
@@ -29,6 +32,7 @@ pub mod provider;
 mod providers;
 mod read;
 mod row;
+pub mod schema;
 pub mod secret;
 mod shapes;
 mod template;

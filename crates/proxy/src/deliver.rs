@@ -14,6 +14,7 @@ use crate::receipt::Receipt;
 use crate::relay::Relay;
 use crate::reply;
 use crate::upstream::Answer;
+use crate::watch;
 
 /// Longest answer that is translated whole.
 const WHOLE_LIMIT: usize = 64 * 1024 * 1024;
@@ -88,7 +89,11 @@ async fn whole(
         Err(error) => return Err(refused(receipt, &unreadable(&error.to_string()))),
     };
     receipt.response_piece(&theirs);
-    match translate::response(&context, status.as_u16(), &theirs) {
+    // Asked for none, some providers use a content coding all the same.
+    let Some(plain) = watch::decoded(&headers, &theirs) else {
+        return Err(refused(receipt, &unreadable("its content coding cannot be undone")));
+    };
+    match translate::response(&context, status.as_u16(), &plain) {
         Ok(translated) => {
             receipt.complete();
             let ours = Bytes::from(translated.body);

@@ -235,6 +235,18 @@ impl Receipt {
         self.settle(Outcome::UpstreamBroken);
     }
 
+    /// A stream whose translation ended with an error: the provider's own, or that it could not be understood.
+    pub(crate) fn failed_translation(&mut self) {
+        self.read_report();
+        let outcome = if self.record.error.is_empty() {
+            "the provider's stream could not be translated to its end".clone_into(&mut self.record.error);
+            Outcome::UpstreamBroken
+        } else {
+            Outcome::ProviderError
+        };
+        self.settle(outcome);
+    }
+
     /// The gateway itself answers, with an error.
     pub(crate) fn failed(&mut self, failure: &Failure) {
         self.record.status = failure.status.as_u16();

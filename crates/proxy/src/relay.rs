@@ -138,8 +138,12 @@ impl Relay {
                     if ended {
                         translator.finish(&mut out);
                     }
+                    let failed = translator.has_failed();
                     let out = Bytes::from(out);
                     self.receipt.translated_piece(&piece, &out);
+                    if failed {
+                        return self.failed_translation(out);
+                    }
                     if ended {
                         self.receipt.complete();
                         self.finished = true;
@@ -163,8 +167,12 @@ impl Relay {
                 }
                 Poll::Ready(None) => {
                     translator.finish(&mut out);
+                    let failed = translator.has_failed();
                     let out = Bytes::from(out);
                     self.receipt.translated_piece(&Bytes::new(), &out);
+                    if failed {
+                        return self.failed_translation(out);
+                    }
                     self.receipt.complete();
                     self.finished = true;
                     return Poll::Ready((!out.is_empty()).then_some(Ok(out)));
@@ -172,6 +180,14 @@ impl Relay {
                 Poll::Pending => return self.poll_idle(cx),
             }
         }
+    }
+
+    /// The client has been told of an error in its own dialect; the transfer breaks after it, and the provider is not
+    /// listened to any more.
+    fn failed_translation(&mut self, out: Bytes) -> Poll<Option<Result<Bytes, Broken>>> {
+        self.receipt.failed_translation();
+        self.breaking = Breaking::AfterThis;
+        Poll::Ready(Some(Ok(out)))
     }
 
     fn broken(&mut self, cx: &mut Context<'_>, cause: &str) -> Poll<Option<Result<Bytes, Broken>>> {

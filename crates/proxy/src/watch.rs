@@ -171,6 +171,13 @@ impl Decoded {
     }
 }
 
+/// A body without its content coding; `None` if that cannot be undone.
+pub(crate) fn decoded<'a>(headers: &HeaderMap, body: &'a [u8]) -> Option<Cow<'a, [u8]>> {
+    let named = headers.get(CONTENT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let whole = decode(Coding::of(named.trim())?, body);
+    (body.is_empty() || !whole.is_empty()).then_some(whole)
+}
+
 fn decode(coding: Coding, body: &[u8]) -> Cow<'_, [u8]> {
     use std::io::Read;
     let mut decoded = Vec::new();

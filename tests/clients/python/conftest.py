@@ -51,14 +51,27 @@ class Front:
 
     def record(self, log_id: str) -> dict:
         """The log record of a call, once it is durable: at most one commit interval after the answer's end."""
+        [record] = self._logs(log_id, count=1)
+        return record
+
+    def requests(self, model: str, count: int) -> list[str]:
+        """The bodies of the `count` requests for `model`, in order, once they are all durable."""
+        records = self._logs("--model", model, count=count)
+        return [self._run("logs", record["id"], "--body", "request").stdout for record in records]
+
+    def _logs(self, *which: str, count: int) -> list[dict]:
         deadline = time.monotonic() + 5
         while True:
-            command = [os.environ["GENESIS"], "logs", log_id, "--json"]
-            shown = subprocess.run(command, env=os.environ | {"GENESIS_HOME": self.home}, capture_output=True, text=True)
-            if shown.returncode == 0 and shown.stdout.strip():
-                return json.loads(shown.stdout)
-            assert time.monotonic() < deadline, f"no record {log_id} within 5 s: {shown.stderr}"
+            shown = self._run("logs", *which, "--json")
+            lines = shown.stdout.splitlines() if shown.returncode == 0 else []
+            if len(lines) == count:
+                return [json.loads(line) for line in lines]
+            assert time.monotonic() < deadline, f"not {count} of {which} within 5 s: {shown.stdout}{shown.stderr}"
             time.sleep(0.02)
+
+    def _run(self, *command: str) -> subprocess.CompletedProcess:
+        env = os.environ | {"GENESIS_HOME": self.home}
+        return subprocess.run([os.environ["GENESIS"], *command], env=env, capture_output=True, text=True)
 
 
 GATEWAY = Front("gateway", os.environ["GATEWAY_URL"], os.environ["GATEWAY_HOME"])

@@ -21,6 +21,11 @@ pub(super) trait Reader: std::fmt::Debug + Send {
     /// Takes one event.
     fn event(&mut self, name: Option<&[u8]>, data: &[u8], sink: &mut Sink<'_>);
 
+    /// Whether events of this name mean anything here. Providers add kinds of events; those are passed over.
+    fn knows(&self, _name: &[u8]) -> bool {
+        true
+    }
+
     /// The stream ended; dialects without a last word say their end here if the answer was complete.
     fn finish(&mut self, sink: &mut Sink<'_>);
 }
@@ -52,6 +57,8 @@ struct Output {
     started: bool,
     /// The client has been told how it ended; nothing more may follow.
     over: bool,
+    /// What it was told is that it failed.
+    failed: bool,
 }
 
 impl StreamTranslator {
@@ -88,6 +95,7 @@ impl StreamTranslator {
                 context,
                 started: false,
                 over: false,
+                failed: false,
             },
         })
     }
@@ -139,6 +147,11 @@ impl StreamTranslator {
         self.output.fail(message, out);
     }
 
+    /// Whether the client has been told that the answer failed.
+    pub fn has_failed(&self) -> bool {
+        self.output.failed
+    }
+
     /// Whether the client has been told how the answer ended.
     pub fn is_over(&self) -> bool {
         self.output.over
@@ -171,7 +184,8 @@ impl Output {
 
     fn event(&mut self, reader: &mut dyn Reader, raw: &[u8], out: &mut Vec<u8>) {
         let event = sse::Event::parse(raw);
-        if event.data.is_empty() || self.over {
+        let unknown = event.name.is_some_and(|name| !reader.knows(name));
+        if event.data.is_empty() || self.over || unknown {
             return;
         }
         reader.event(event.name, &event.data, &mut |event| self.take(event, out));
@@ -187,6 +201,7 @@ impl Output {
             Event::End => self.over = true,
             Event::Fail(_) => {
                 self.over = true;
+                self.failed = true;
                 return self.writer.write(event, out);
             }
             _ => {}

@@ -88,6 +88,10 @@ pub(in crate::translate) struct StreamReader {
 }
 
 impl Reader for StreamReader {
+    fn knows(&self, name: &[u8]) -> bool {
+        name.starts_with(b"message") || name.starts_with(b"content_block") || name == b"error" || name == b"ping"
+    }
+
     fn event(&mut self, _name: Option<&[u8]>, data: &[u8], sink: &mut Sink<'_>) {
         let body: Body<'_> = match serde_json::from_slice(data) {
             Ok(body) => body,

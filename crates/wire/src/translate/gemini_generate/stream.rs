@@ -29,6 +29,11 @@ enum Kind {
 }
 
 impl Reader for StreamReader {
+    /// Gemini's events have no names.
+    fn knows(&self, name: &[u8]) -> bool {
+        name == b"message"
+    }
+
     fn event(&mut self, _name: Option<&[u8]>, data: &[u8], sink: &mut Sink<'_>) {
         let generated: Generated<'_> = match serde_json::from_slice(data) {
             Ok(generated) => generated,

@@ -30,7 +30,8 @@ impl Stored {
     /// Reads what can be read; the rest stays as it was, and is named in the answer.
     pub(crate) fn refresh(&mut self, store: &Store) -> Vec<String> {
         let mut unread = Vec::new();
-        let mut said = |what: &str, error: genesis_store::Error| unread.push(format!("{what} cannot be read: {error}"));
+        let mut said =
+            |what: &str, error: genesis_store::Error| unread.push(format!("{what} cannot be read: {error}"));
         match store.tokens() {
             Ok(tokens) => self.tokens = tokens,
             Err(error) => said("gateway tokens", error),
@@ -120,7 +121,9 @@ fn gateway_settings(
     }
     if let Some(dev) = dev {
         for id in dev.gateways.iter().map(String::as_str).chain(["default"]) {
-            gateways.entry(id.to_owned()).or_insert_with(|| GatewaySettings { id: id.to_owned(), ..Default::default() });
+            gateways
+                .entry(id.to_owned())
+                .or_insert_with(|| GatewaySettings { id: id.to_owned(), ..Default::default() });
         }
         for gateway in gateways.values_mut() {
             gateway.authentication = false;

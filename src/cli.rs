@@ -4,12 +4,14 @@ use std::net::SocketAddr;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::command::{key, logs, token, usage};
+use crate::command::{config, key, logs, models, token, usage};
 
 /// An AI gateway you run yourself that speaks Cloudflare AI Gateway's API.
 #[derive(Debug, Parser)]
 #[command(name = "genesis", version, arg_required_else_help = true, propagate_version = true)]
-#[command(after_help = "Start with `genesis dev`: a complete gateway on this machine, with no key, no account and no network.")]
+#[command(
+    after_help = "Start with `genesis dev`: a complete gateway on this machine, with no key, no account and no network."
+)]
 pub(crate) struct Cli {
     /// Print results and errors only.
     #[arg(long, short, global = true)]
@@ -25,6 +27,12 @@ pub(crate) enum Command {
     /// Run the gateway
     #[command(subcommand)]
     Gateway(Gateway),
+    /// Models: what they cost, which can be called, and which is the default
+    #[command(subcommand)]
+    Models(models::Models),
+    /// Read and change genesis.json, comments kept
+    #[command(subcommand)]
+    Config(config::Config),
     /// Gateway tokens: who may call
     #[command(subcommand)]
     Token(token::Token),
@@ -38,7 +46,9 @@ pub(crate) enum Command {
 }
 
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  genesis dev\n  genesis dev --port 0 --gateway prod --simulate-all\n\nAnswers of the simulator carry the header `cf-aig-simulated: true`.")]
+#[command(
+    after_help = "Examples:\n  genesis dev\n  genesis dev --port 0 --gateway prod --simulate-all\n\nAnswers of the simulator carry the header `cf-aig-simulated: true`."
+)]
 pub(crate) struct Dev {
     /// Port on 127.0.0.1; 0 lets the system choose
     #[arg(long, default_value_t = 18789, env = "GENESIS_GATEWAY_PORT")]
@@ -61,7 +71,9 @@ pub(crate) enum Gateway {
 }
 
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  genesis gateway run\n  genesis gateway run --listen 0.0.0.0:18789\n\nSIGTERM and Ctrl-C drain: exchanges under way may finish (gateway.drainSeconds).")]
+#[command(
+    after_help = "Examples:\n  genesis gateway run\n  genesis gateway run --listen 0.0.0.0:18789\n\nSIGTERM and Ctrl-C drain: exchanges under way may finish (gateway.drainSeconds)."
+)]
 pub(crate) struct Run {
     /// Address to listen on (default: gateway.listen of the configuration file, else 127.0.0.1:18789)
     #[arg(long, conflicts_with = "port")]

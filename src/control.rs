@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
-use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
@@ -92,7 +92,11 @@ impl Running {
         let journal = self.shared.journal();
         if !journal.flush(Duration::from_secs(10)) {
             let stats = journal.stats();
-            printer.warn(format!("{} log records could not be written: {}", stats.pending, stats.last_error.unwrap_or_default()));
+            printer.warn(format!(
+                "{} log records could not be written: {}",
+                stats.pending,
+                stats.last_error.unwrap_or_default()
+            ));
         }
         journal.close();
         Ok(())
@@ -110,8 +114,10 @@ async fn stop_signal() -> std::io::Result<&'static str> {
 
 fn not_started(error: ServerError) -> Failed {
     match &error {
-        ServerError::InUse { address } => Failed::new(error.to_string())
-            .hint(format!("is another gateway running? `ss -ltnp 'sport = :{}'` shows who listens", address.port())),
+        ServerError::InUse { address } => Failed::new(error.to_string()).hint(format!(
+            "is another gateway running? `ss -ltnp 'sport = :{}'` shows who listens",
+            address.port()
+        )),
         _ => Failed::new(error.to_string()),
     }
 }
@@ -171,9 +177,13 @@ impl Watched {
                 let settings = GatewaySettings { id: "default".to_owned(), ..GatewaySettings::default() };
                 let Ok(settings) = serde_json::to_value(&settings) else { return };
                 match self.store.ensure_gateway(&account, "default", &settings, now_ms()) {
-                    Ok(true) => tracing::info!(account, "gateway `default` created on its first authenticated call"),
+                    Ok(true) => {
+                        tracing::info!(account, "gateway `default` created on its first authenticated call")
+                    }
                     Ok(false) => {}
-                    Err(error) => tracing::warn!(%error, "gateway `default` could not be kept; it works all the same"),
+                    Err(error) => {
+                        tracing::warn!(%error, "gateway `default` could not be kept; it works all the same")
+                    }
                 }
             }
         }

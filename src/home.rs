@@ -34,7 +34,8 @@ impl Home {
     pub(crate) fn settings(&self) -> Result<Settings, Failed> {
         let path = self.config_path();
         let file = File::load(&path).map_err(|error| {
-            Failed::config(error.to_string()).hint(format!("mend {}, or move it away to start with defaults", path.display()))
+            Failed::config(error.to_string())
+                .hint(format!("mend {}, or move it away to start with defaults", path.display()))
         })?;
         let file = file.unwrap_or_default();
         let (environment, mut warnings) = Environment::load(&self.path, &file.env);

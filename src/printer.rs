@@ -83,7 +83,8 @@ pub(crate) fn own_log() {
     let json = std::env::var("GENESIS_LOG_FORMAT").is_ok_and(|format| format == "json");
     let colour = std::env::var_os("NO_COLOR").is_none() && std::io::stderr().is_terminal();
     // A second subscriber in one process is refused, which is fine.
-    let _ = if json { lines.json().try_init() } else { lines.with_target(false).with_ansi(colour).try_init() };
+    let _ =
+        if json { lines.json().try_init() } else { lines.with_target(false).with_ansi(colour).try_init() };
 }
 
 impl Printer {

@@ -65,32 +65,20 @@ pub(crate) fn outcome(outcome: Outcome) -> &'static str {
 
 /// Text that came from outside on one line, without what a terminal would obey.
 pub(crate) fn plain(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 /// [`plain`] with its line breaks and tabs.
 pub(crate) fn plain_lines(text: &str) -> String {
     text.chars()
         .filter(|c| *c != '\r')
-        .map(|c| {
-            if c.is_control() && !matches!(c, '\n' | '\t') {
-                '\u{fffd}'
-            } else {
-                c
-            }
-        })
+        .map(|c| if c.is_control() && !matches!(c, '\n' | '\t') { '\u{fffd}' } else { c })
         .collect()
 }
 
 /// `text`, or [`NONE`] if there is none.
 pub(crate) fn or_none(text: &str) -> String {
-    if text.is_empty() {
-        NONE.to_owned()
-    } else {
-        plain(text)
-    }
+    if text.is_empty() { NONE.to_owned() } else { plain(text) }
 }
 
 /// At most `width` characters, the last one `…` if some are left out.
@@ -107,9 +95,7 @@ pub(crate) fn bar(part: u64, whole: u64, width: usize) -> String {
     if part == 0 || whole == 0 {
         return String::new();
     }
-    let eighths = (u128::from(part) * width as u128 * 8)
-        .div_ceil(u128::from(whole))
-        .min(width as u128 * 8);
+    let eighths = (u128::from(part) * width as u128 * 8).div_ceil(u128::from(whole)).min(width as u128 * 8);
     let eighths = usize::try_from(eighths).unwrap_or(width * 8);
     "█".repeat(eighths / 8) + EIGHTHS[eighths % 8]
 }

@@ -54,10 +54,7 @@ pub struct Target {
 impl Target {
     /// Resolves the address and writes the body.
     pub fn new(question: &Question, stream: bool) -> Result<Target> {
-        let url: Uri = question
-            .url
-            .parse()
-            .with_context(|| format!("--url {:?} is no URL", question.url))?;
+        let url: Uri = question.url.parse().with_context(|| format!("--url {:?} is no URL", question.url))?;
         ensure!(
             url.scheme_str() == Some("http"),
             "--url must begin with http:// (everything stays on this machine)"
@@ -67,10 +64,7 @@ impl Target {
             .to_socket_addrs()?
             .next()
             .context("the host of --url has no address")?;
-        ensure!(
-            address.ip().is_loopback(),
-            "--url must be on loopback: this is a load generator"
-        );
+        ensure!(address.ip().is_loopback(), "--url must be on loopback: this is a load generator");
         let mut headers = HeaderMap::new();
         headers.insert(HOST, HeaderValue::from_str(authority.as_str())?);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -81,30 +75,17 @@ impl Target {
             let Some((name, value)) = header.split_once(':') else {
                 bail!("-H {header:?} must be `name: value`")
             };
-            headers.insert(
-                HeaderName::try_from(name.trim())?,
-                HeaderValue::from_str(value.trim())?,
-            );
+            headers.insert(HeaderName::try_from(name.trim())?, HeaderValue::from_str(value.trim())?);
         }
-        let model = question
-            .model
-            .as_deref()
-            .unwrap_or_else(|| question.dialect.usual_model());
+        let model = question.model.as_deref().unwrap_or_else(|| question.dialect.usual_model());
         let body = question.dialect.request_body(model, stream, question.size).into();
         let uri = url.path_and_query().map_or("/", |path| path.as_str()).parse()?;
-        Ok(Target {
-            address,
-            uri,
-            headers,
-            body,
-        })
+        Ok(Target { address, uri, headers, body })
     }
 
     /// Opens a connection, driven by a task of its own.
     pub async fn connect(&self) -> Result<Connection> {
-        let stream = TcpStream::connect(self.address)
-            .await
-            .context("cannot connect to the target")?;
+        let stream = TcpStream::connect(self.address).await.context("cannot connect to the target")?;
         stream.set_nodelay(true)?;
         let (connection, driver) = http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(driver);

@@ -75,37 +75,20 @@ struct Run {
 pub fn run(options: &Options) -> Result<bool> {
     let mut options = options.clone();
     for name in &options.scenarios {
-        let known: Vec<&str> = SCENARIOS
-            .iter()
-            .map(|s| s.name)
-            .chain(scenario::OTHERS.iter().copied())
-            .collect();
-        ensure!(
-            scenario::is_known(name),
-            "no scenario {name:?}; there are {}",
-            known.join(", ")
-        );
+        let known: Vec<&str> =
+            SCENARIOS.iter().map(|s| s.name).chain(scenario::OTHERS.iter().copied()).collect();
+        ensure!(scenario::is_known(name), "no scenario {name:?}; there are {}", known.join(", "));
     }
     if options.smoke {
         (options.rounds, options.seconds, options.idle_streams) = (1, 0.3, 20);
     }
     ensure!((1..=100).contains(&options.rounds), "--rounds must be 1 to 100");
-    let nginx = if options.smoke {
-        None
-    } else {
-        options.nginx.clone().or_else(|| on_path("nginx"))
-    };
+    let nginx = if options.smoke { None } else { options.nginx.clone().or_else(|| on_path("nginx")) };
     process::allow_many_files();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let stage = Stage::set(cores.min(2), nginx, options.genesis.as_deref())?;
     let before = table::circumstances();
-    let mut run = Run {
-        options,
-        stage,
-        figures: Figures::default(),
-        cores,
-        failures: Vec::new(),
-    };
+    let mut run = Run { options, stage, figures: Figures::default(), cores, failures: Vec::new() };
     run.memory_after_start();
     for round in 0..run.options.rounds {
         run.round(round);
@@ -118,22 +101,12 @@ pub fn run(options: &Options) -> Result<bool> {
 impl Run {
     fn wants(&self, name: &str) -> bool {
         let named = &self.options.scenarios;
-        if named.is_empty() {
-            name != "soak"
-        } else {
-            named.iter().any(|wanted| wanted == name)
-        }
+        if named.is_empty() { name != "soak" } else { named.iter().any(|wanted| wanted == name) }
     }
 
     /// Prints the table and what went wrong, writes the JSON file.
     fn conclude(self, before: &str) -> Result<bool> {
-        let Options {
-            rounds,
-            seconds,
-            smoke,
-            gate,
-            ..
-        } = self.options;
+        let Options { rounds, seconds, smoke, gate, .. } = self.options;
         let scope = match (smoke, cfg!(debug_assertions)) {
             (true, _) => " (smoke: speed means nothing here)",
             (_, true) => " (the bench is a debug build: speed means nothing here)",
@@ -159,11 +132,7 @@ impl Run {
             let judged = goal.judged(&self.figures, Role::Genesis);
             matches!((judged, goal.reach), (Some(judged), Some(reach)) if judged > reach * NOISE)
         };
-        let missed: Vec<&str> = GOALS
-            .iter()
-            .filter(clearly_missed)
-            .map(|goal| goal.title)
-            .collect();
+        let missed: Vec<&str> = GOALS.iter().filter(clearly_missed).map(|goal| goal.title).collect();
         if gate && !smoke && !missed.is_empty() {
             writeln!(out, "- clearly missed: {}", missed.join("; "))?;
             return Ok(false);

@@ -95,10 +95,7 @@ mod tests {
     #[test]
     fn paths_tell_the_dialect() {
         assert_eq!(Dialect::of_path("/v1/chat/completions"), Some(Dialect::Openai));
-        assert_eq!(
-            Dialect::of_path("/any/where/v1/messages"),
-            Some(Dialect::Anthropic)
-        );
+        assert_eq!(Dialect::of_path("/any/where/v1/messages"), Some(Dialect::Anthropic));
         assert_eq!(Dialect::of_path("/v1/models"), None);
     }
 }

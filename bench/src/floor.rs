@@ -58,11 +58,7 @@ async fn relay(
 ) -> Result<Response<Relayed>, Box<dyn Error + Send + Sync>> {
     let mut connection = idle_or_new(upstream).await?;
     let response = connection.send_request(request).await?;
-    Ok(response.map(|body| Relayed {
-        body,
-        ended: false,
-        connection: Some(connection),
-    }))
+    Ok(response.map(|body| Relayed { body, ended: false, connection: Some(connection) }))
 }
 
 thread_local! {

@@ -16,12 +16,7 @@ pub struct Histogram {
 
 impl Default for Histogram {
     fn default() -> Self {
-        Histogram {
-            counts: vec![0; BUCKETS],
-            count: 0,
-            sum: 0,
-            max: 0,
-        }
+        Histogram { counts: vec![0; BUCKETS], count: 0, sum: 0, max: 0 }
     }
 }
 
@@ -59,11 +54,7 @@ impl Histogram {
     /// The mean, exactly; 0 if there is no value.
     #[must_use]
     pub fn mean(&self) -> f64 {
-        if self.count == 0 {
-            0.0
-        } else {
-            self.sum as f64 / self.count as f64
-        }
+        if self.count == 0 { 0.0 } else { self.sum as f64 / self.count as f64 }
     }
 
     /// The smallest value that at least `fraction` (0 to 1) of all values do not exceed, within 0.4 %; 0 if empty.
@@ -113,17 +104,9 @@ mod tests {
         assert_eq!(histogram.count(), 1000);
         assert_eq!(histogram.max(), 1_000_000);
         assert!((histogram.mean() - 500_500.0).abs() < 0.01);
-        for (fraction, expected) in [
-            (0.5, 500_000.0),
-            (0.99, 990_000.0),
-            (0.999, 999_000.0),
-            (1.0, 1e6),
-        ] {
+        for (fraction, expected) in [(0.5, 500_000.0), (0.99, 990_000.0), (0.999, 999_000.0), (1.0, 1e6)] {
             let found = histogram.quantile(fraction) as f64;
-            assert!(
-                (found / expected - 1.0).abs() < 0.005,
-                "{fraction}: {found} instead of {expected}"
-            );
+            assert!((found / expected - 1.0).abs() < 0.005, "{fraction}: {found} instead of {expected}");
         }
     }
 

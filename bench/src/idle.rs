@@ -50,19 +50,14 @@ const OPENING: usize = 32;
 
 /// Opens the streams, reads memory, closes them.
 pub fn run(options: &Options) -> Result<Report> {
-    ensure!(
-        (1..=20_000).contains(&options.streams),
-        "--streams must be 1 to 20000"
-    );
+    ensure!((1..=20_000).contains(&options.streams), "--streams must be 1 to 20000");
     process::allow_many_files();
     let mut question = options.question.clone();
     question.mock.get_or_insert_with(|| "idle".into());
     let pids = process::tree(question.pid.context("--pid is needed: whose memory is it?")?);
     let target = Target::new(&question, true)?;
     let settle = Duration::from_secs_f64(options.settle.clamp(0.0, 60.0));
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         drop(open(&target, WARM_UP.min(options.streams)).await);
         tokio::time::sleep(settle / 2).await;
@@ -70,12 +65,7 @@ pub fn run(options: &Options) -> Result<Report> {
         let streams = open(&target, options.streams).await;
         tokio::time::sleep(settle).await;
         let rss_after_kib = process::rss_kib(&pids);
-        ensure!(
-            rss_after_kib > 0,
-            "process {} has ended with {} streams open",
-            pids[0],
-            streams.open
-        );
+        ensure!(rss_after_kib > 0, "process {} has ended with {} streams open", pids[0], streams.open);
         let growth = rss_after_kib.saturating_sub(rss_before_kib) as f64;
         Ok(Report {
             streams: streams.open,
@@ -117,9 +107,7 @@ async fn open(target: &Target, count: usize) -> Streams {
             }
         };
         if tokio::time::timeout(PATIENCE, all).await.is_err() {
-            streams
-                .errors
-                .push(anyhow::anyhow!("no first event within {} s", PATIENCE.as_secs()));
+            streams.errors.push(anyhow::anyhow!("no first event within {} s", PATIENCE.as_secs()));
             break;
         }
     }
@@ -142,23 +130,13 @@ async fn hold(target: Target, ready: mpsc::Sender<Result<()>>) {
 
 async fn first_event(target: &Target) -> Result<(crate::client::Connection, hyper::body::Incoming)> {
     let mut connection = target.connect().await?;
-    let response = connection
-        .send_request(target.request())
-        .await
-        .context("no answer")?;
-    ensure!(
-        response.status() == StatusCode::OK,
-        "status {}",
-        response.status()
-    );
+    let response = connection.send_request(target.request()).await.context("no answer")?;
+    ensure!(response.status() == StatusCode::OK, "status {}", response.status());
     let mut body = response.into_body();
     let mut stamps = stamp::Reader::default();
     let mut seen = false;
     while !seen {
-        let frame = body
-            .frame()
-            .await
-            .context("the stream ended before its first event")??;
+        let frame = body.frame().await.context("the stream ended before its first event")??;
         if let Ok(piece) = frame.into_data() {
             stamps.feed(&piece, |_| seen = true);
         }

@@ -86,14 +86,8 @@ pub fn run(options: &Options) -> Result<Report> {
         (1..=MOST_CONNECTIONS).contains(&options.connections),
         "--connections must be 1 to {MOST_CONNECTIONS}"
     );
-    ensure!(
-        (0.0..=LONGEST).contains(&options.seconds),
-        "--seconds must be 0 to {LONGEST}"
-    );
-    ensure!(
-        (0.0..=LONGEST).contains(&options.warmup),
-        "--warmup must be 0 to {LONGEST}"
-    );
+    ensure!((0.0..=LONGEST).contains(&options.seconds), "--seconds must be 0 to {LONGEST}");
+    ensure!((0.0..=LONGEST).contains(&options.warmup), "--warmup must be 0 to {LONGEST}");
     if let Some(core) = options.pin {
         process::pin(&[std::process::id()], &core.to_string())?;
     }
@@ -123,9 +117,7 @@ pub fn run(options: &Options) -> Result<Report> {
         samples.push(mine.clone());
         let job = job.clone();
         threads.push(
-            thread::Builder::new()
-                .name(format!("load-{index}"))
-                .spawn(move || work(&job, &mine, tickets))?,
+            thread::Builder::new().name(format!("load-{index}")).spawn(move || work(&job, &mine, tickets))?,
         );
     }
     let (window, cost) = measure(&job, &samples)?;
@@ -217,29 +209,17 @@ async fn exchange(
         Some(connection) => connection,
         None => job.target.connect().await?,
     };
-    connection
-        .ready()
-        .await
-        .context("the target closed the connection")?;
+    connection.ready().await.context("the target closed the connection")?;
     let begin = due.unwrap_or_else(Instant::now);
-    let response = connection
-        .send_request(job.target.request())
-        .await
-        .context("no answer")?;
+    let response = connection.send_request(job.target.request()).await.context("no answer")?;
     if response.status() != StatusCode::OK {
         return refuse(response).await;
     }
     if let Some((name, value)) = &job.expect
         && job.tally.counts(begin)
     {
-        let found = response
-            .headers()
-            .get(name)
-            .map(|found| String::from_utf8_lossy(found.as_bytes()));
-        ensure!(
-            found.as_deref() == Some(value.as_str()),
-            "{name} is {found:?} instead of {value:?}"
-        );
+        let found = response.headers().get(name).map(|found| String::from_utf8_lossy(found.as_bytes()));
+        ensure!(found.as_deref() == Some(value.as_str()), "{name} is {found:?} instead of {value:?}");
     }
     let stream = job.options.stream;
     let mut body = response.into_body();
@@ -252,9 +232,7 @@ async fn exchange(
         first_byte.get_or_insert_with(Instant::now);
         if stream && job.tally.counts(Instant::now()) {
             let (arrived, mut samples) = (stamp::now(), samples.lock());
-            check.feed(&piece, |sent| {
-                samples.transit.record(arrived.saturating_sub(sent))
-            });
+            check.feed(&piece, |sent| samples.transit.record(arrived.saturating_sub(sent)));
         } else {
             check.feed(&piece, |_| ());
         }
@@ -280,12 +258,8 @@ async fn exchange(
 
 async fn refuse(response: http::Response<Incoming>) -> Result<()> {
     let status = response.status();
-    let body = response
-        .into_body()
-        .collect()
-        .await
-        .map(http_body_util::Collected::to_bytes)
-        .unwrap_or_default();
+    let body =
+        response.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     bail!("status {status}: {}", body[..body.len().min(300)].escape_ascii())
 }
 

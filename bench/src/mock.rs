@@ -37,9 +37,7 @@ pub struct Options {
 pub fn start(options: &Options) -> std::io::Result<SocketAddr> {
     percore::accept(options.listen, options.threads, |client| async move {
         // A client that goes away is its own affair.
-        let _ = http1::Builder::new()
-            .serve_connection(TokioIo::new(client), service_fn(answer))
-            .await;
+        let _ = http1::Builder::new().serve_connection(TokioIo::new(client), service_fn(answer)).await;
     })
 }
 
@@ -63,10 +61,7 @@ async fn answer(request: Request<Incoming>) -> Result<Answer, hyper::Error> {
         Ok(script) => {
             let mut response = Response::new(Either::Right(Events::new(dialect, script, body.len())));
             let headers = response.headers_mut();
-            headers.insert(
-                CONTENT_TYPE,
-                HeaderValue::from_static("text/event-stream; charset=utf-8"),
-            );
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
             response
         }
@@ -82,8 +77,6 @@ async fn answer(request: Request<Incoming>) -> Result<Answer, hyper::Error> {
 fn json(status: StatusCode, body: Bytes) -> Answer {
     let mut response = Response::new(Either::Left(Full::new(body)));
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

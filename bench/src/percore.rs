@@ -22,9 +22,7 @@ where
         listeners.push(listener(address)?);
     }
     for listener in listeners {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let serve = serve.clone();
         thread::Builder::new()
             .name("percore".into())

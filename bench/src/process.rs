@@ -28,10 +28,7 @@ pub fn tree(root: u32) -> Vec<u32> {
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let pid = entry.file_name().to_str().and_then(|name| name.parse().ok());
         if let Some((pid, parent)) = pid.and_then(|pid| Some((pid, stat_field(pid, 4)?))) {
-            children
-                .entry(u32::try_from(parent).unwrap_or(0))
-                .or_default()
-                .push(pid);
+            children.entry(u32::try_from(parent).unwrap_or(0)).or_default().push(pid);
         }
     }
     let mut tree = vec![root];
@@ -47,14 +44,8 @@ pub fn tree(root: u32) -> Vec<u32> {
 #[must_use]
 pub fn usage(pids: &[u32]) -> Usage {
     // utime, stime, and both of children that were waited for
-    let ticks: u64 = pids
-        .iter()
-        .flat_map(|pid| (14..=17).filter_map(|field| stat_field(*pid, field)))
-        .sum();
-    Usage {
-        cpu: Duration::from_millis(ticks * 1000 / TICKS),
-        rss_kib: rss_kib(pids),
-    }
+    let ticks: u64 = pids.iter().flat_map(|pid| (14..=17).filter_map(|field| stat_field(*pid, field))).sum();
+    Usage { cpu: Duration::from_millis(ticks * 1000 / TICKS), rss_kib: rss_kib(pids) }
 }
 
 /// Resident memory of these processes in KiB.
@@ -143,11 +134,8 @@ impl Drop for Running {
 
 fn signal(name: &str, pids: &[u32]) {
     // A process that ended meanwhile is what we want.
-    let _ = Command::new("kill")
-        .arg(name)
-        .args(pids.iter().map(u32::to_string))
-        .stderr(Stdio::null())
-        .status();
+    let _ =
+        Command::new("kill").arg(name).args(pids.iter().map(u32::to_string)).stderr(Stdio::null()).status();
 }
 
 /// Allows this process, and the children it starts from now on, as many open files as the machine lets it.
@@ -155,16 +143,11 @@ fn signal(name: &str, pids: &[u32]) {
 /// Without `prlimit` (package util-linux) the limit stays; many idle streams then fail to open, and say so.
 pub fn allow_many_files() {
     let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let line = limits
-        .lines()
-        .find_map(|line| line.strip_prefix("Max open files"));
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
     if let Some(hard) = line.and_then(|line| line.split_ascii_whitespace().nth(1)) {
         let pid = std::process::id().to_string();
         let limit = format!("--nofile={hard}:{hard}");
-        let _ = Command::new("prlimit")
-            .args(["--pid", &pid, &limit])
-            .stderr(Stdio::null())
-            .status();
+        let _ = Command::new("prlimit").args(["--pid", &pid, &limit]).stderr(Stdio::null()).status();
     }
 }
 

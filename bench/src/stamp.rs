@@ -69,27 +69,19 @@ mod tests {
 
     fn stamps(pieces: &[&[u8]]) -> Vec<u64> {
         let (mut reader, mut all) = (Reader::default(), Vec::new());
-        pieces
-            .iter()
-            .for_each(|piece| reader.feed(piece, |stamp| all.push(stamp)));
+        pieces.iter().for_each(|piece| reader.feed(piece, |stamp| all.push(stamp)));
         all
     }
 
     #[test]
     fn what_is_written_is_found() {
         let time = now();
-        assert_eq!(
-            stamps(&[format!("data: {{\"text\":\"{} hello\"}}\n\n", write(time)).as_bytes()]),
-            [time]
-        );
+        assert_eq!(stamps(&[format!("data: {{\"text\":\"{} hello\"}}\n\n", write(time)).as_bytes()]), [time]);
     }
 
     #[test]
     fn what_only_looks_like_a_stamp_is_not() {
-        assert_eq!(
-            stamps(&[b"a@b @12; @12345678901234567890; @1234567890123456789,"]),
-            [0; 0]
-        );
+        assert_eq!(stamps(&[b"a@b @12; @12345678901234567890; @1234567890123456789,"]), [0; 0]);
         assert_eq!(stamps(&[b"@@1234567890123456789;@"]), [1_234_567_890_123_456_789]);
     }
 

@@ -49,11 +49,7 @@ pub fn await_answer(server: &mut Running, url: &str) -> Result<()> {
         if server.ended() {
             bail!("the server for {url} ended before it answered");
         }
-        ensure!(
-            begin.elapsed() < PATIENCE,
-            "no answer from {url} within {} s",
-            PATIENCE.as_secs()
-        );
+        ensure!(begin.elapsed() < PATIENCE, "no answer from {url} within {} s", PATIENCE.as_secs());
         sleep(PAUSE);
     }
     Ok(())
@@ -64,16 +60,11 @@ fn answers(url: &str) -> bool {
 }
 
 fn ask(url: &str) -> Result<String> {
-    let rest = url
-        .strip_prefix("http://")
-        .context("the URL must begin with http://")?;
+    let rest = url.strip_prefix("http://").context("the URL must begin with http://")?;
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     let mut stream = TcpStream::connect(authority)?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    write!(
-        stream,
-        "GET /{path} HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\n\r\n"
-    )?;
+    write!(stream, "GET /{path} HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\n\r\n")?;
     let mut status = [0; 12];
     stream.read_exact(&mut status)?;
     Ok(String::from_utf8_lossy(&status).into_owned())

@@ -69,7 +69,11 @@ fn welcome(printer: &Printer, base: &str, simulated: &[&str], real: &[&str], beg
         "made up".bold()
     ));
     if !real.is_empty() {
-        printer.note(format!("  {:<10} {}: calls are sent and billed (--simulate-all keeps them here)", "real".dimmed(), real.join(", ")));
+        printer.note(format!(
+            "  {:<10} {}: calls are sent and billed (--simulate-all keeps them here)",
+            "real".dimmed(),
+            real.join(", ")
+        ));
     }
     printer.note(format!(
         "\nTry it:\n  curl {base}/anthropic/v1/messages -H 'content-type: application/json' \\\n    \

@@ -23,11 +23,22 @@ pub(crate) fn run(args: &Run, printer: &Printer) -> Result<(), Failed> {
 
 /// Beyond loopback, whoever reaches the port reaches the gateway: it must ask for a token.
 fn refuse_open_gateways(settings: &Settings, listen: SocketAddr) -> Result<(), Failed> {
-    let open: Vec<_> =
-        settings.file.gateway.gateways.iter().filter(|(_, gateway)| !gateway.authentication).map(|(id, _)| id.as_str()).collect();
+    let open: Vec<_> = settings
+        .file
+        .gateway
+        .gateways
+        .iter()
+        .filter(|(_, gateway)| !gateway.authentication)
+        .map(|(id, _)| id.as_str())
+        .collect();
     if open.is_empty() {
         return Ok(());
     }
-    Err(Failed::config(format!("{listen} is reachable from other machines, and these gateways ask for no token: {}", open.join(", ")))
-        .hint("set `authentication: true` for them in genesis.json, or pass --allow-open if that is what you want"))
+    Err(Failed::config(format!(
+        "{listen} is reachable from other machines, and these gateways ask for no token: {}",
+        open.join(", ")
+    ))
+    .hint(
+        "set `authentication: true` for them in genesis.json, or pass --allow-open if that is what you want",
+    ))
 }

@@ -103,19 +103,11 @@ fn set(args: &Set, home: &Home, settings: &Settings, printer: &Printer) -> Resul
     let Which { alias, gateway } = &args.which;
     let now = Timestamp::now().as_millisecond();
     let row = store.set_key(&provider.slug, alias, gateway.as_deref(), &secret, now)?;
-    let verb = if row.created_at_ms == row.modified_at_ms {
-        "stored"
-    } else {
-        "replaced"
-    };
+    let verb = if row.created_at_ms == row.modified_at_ms { "stored" } else { "replaced" };
     printer.note(format!("{verb} {}: {}", named(&row), render::plain(&row.preview)));
 
     let found = found_keys(&store.keys()?, &providers, &settings.environment);
-    if let Some(unused) = found
-        .iter()
-        .find(|key| key.is(&row))
-        .and_then(|key| key.unused.as_deref())
-    {
+    if let Some(unused) = found.iter().find(|key| key.is(&row)).and_then(|key| key.unused.as_deref()) {
         printer.warn(format!("it is not used for now: {unused}"));
     }
     Ok(())
@@ -123,10 +115,7 @@ fn set(args: &Set, home: &Home, settings: &Settings, printer: &Printer) -> Resul
 
 fn list(args: &List, home: &Home, settings: &Settings, printer: &Printer) -> Result<(), Failed> {
     let providers = assemble::providers(settings)?;
-    let stored = store_to_read(home, settings)?
-        .map(|store| store.keys())
-        .transpose()?
-        .unwrap_or_default();
+    let stored = store_to_read(home, settings)?.map(|store| store.keys()).transpose()?.unwrap_or_default();
     let keys = found_keys(&stored, &providers, &settings.environment);
     if args.json {
         return printer.json(&keys);
@@ -164,37 +153,23 @@ fn list(args: &List, home: &Home, settings: &Settings, printer: &Printer) -> Res
 fn remove(args: &Remove, home: &Home, settings: &Settings, printer: &Printer) -> Result<(), Failed> {
     let providers = assemble::providers(settings)?;
     // A stored key may outlive its provider's entry in the configuration file.
-    let slug = providers
-        .find(&args.provider)
-        .map_or(args.provider.as_str(), |provider| &provider.slug);
+    let slug = providers.find(&args.provider).map_or(args.provider.as_str(), |provider| &provider.slug);
     let Which { alias, gateway } = &args.which;
-    let stored = store_to_read(home, settings)?
-        .map(|store| store.keys())
-        .transpose()?
-        .unwrap_or_default();
+    let stored = store_to_read(home, settings)?.map(|store| store.keys()).transpose()?.unwrap_or_default();
     let is_it = |row: &&KeyRow| row.provider == slug && row.alias == *alias && row.gateway == *gateway;
     let Some(row) = stored.iter().find(is_it) else {
-        let others: Vec<_> = stored
-            .iter()
-            .filter(|row| row.provider == slug)
-            .map(named)
-            .collect();
+        let others: Vec<_> = stored.iter().filter(|row| row.provider == slug).map(named).collect();
         find(&providers, &args.provider)?;
         let failed = Failed::new(format!("no such key is stored for {slug}"));
         return Err(match others.is_empty() {
             true => failed.hint("`genesis key list` shows all keys"),
-            false => failed.hint(format!(
-                "stored: {}; choose with --alias and --gateway",
-                others.join("; ")
-            )),
+            false => failed.hint(format!("stored: {}; choose with --alias and --gateway", others.join("; "))),
         });
     };
-    home.store(settings)?
-        .remove_key(slug, alias, gateway.as_deref())?;
+    home.store(settings)?.remove_key(slug, alias, gateway.as_deref())?;
     printer.note(format!("removed {}", named(row)));
-    if let Some((name, source)) = providers
-        .find(slug)
-        .and_then(|provider| in_environment(provider, &settings.environment))
+    if let Some((name, source)) =
+        providers.find(slug).and_then(|provider| in_environment(provider, &settings.environment))
     {
         printer.note(format!("{name} ({source}) still holds a key for {slug}"));
     }
@@ -208,11 +183,8 @@ fn named(row: &KeyRow) -> String {
     } else {
         format!(", alias {}", render::plain(&row.alias))
     };
-    let gateway = row
-        .gateway
-        .as_ref()
-        .map(|id| format!(", gateway {}", render::plain(id)))
-        .unwrap_or_default();
+    let gateway =
+        row.gateway.as_ref().map(|id| format!(", gateway {}", render::plain(id))).unwrap_or_default();
     format!("the key for {}{alias}{gateway}", render::plain(&row.provider))
 }
 
@@ -235,9 +207,7 @@ fn find<'a>(providers: &'a Providers, slug: &str) -> Result<&'a Provider, Failed
 
 /// The name if it can be one: a key in its place must not be repeated.
 fn printable(slug: &str) -> Option<&str> {
-    let plain = slug
-        .chars()
-        .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c));
+    let plain = slug.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c));
     let digits = slug.chars().filter(char::is_ascii_digit).count();
     (plain && slug.len() <= 32 && digits <= 4 && !slug.starts_with("sk-")).then_some(slug)
 }

@@ -100,13 +100,7 @@ pub(crate) fn run(args: Logs, printer: &Printer) -> Result<(), Failed> {
     let home = Home::find()?;
     let settings = home.settings()?;
     if let Some(id) = &args.id {
-        return record::show(
-            id,
-            args.body,
-            args.json,
-            store_to_read(&home, &settings)?.as_ref(),
-            printer,
-        );
+        return record::show(id, args.body, args.json, store_to_read(&home, &settings)?.as_ref(), printer);
     }
     let mut lines = Lines::new(args.json, printer);
     if args.follow {
@@ -118,18 +112,10 @@ pub(crate) fn run(args: Logs, printer: &Printer) -> Result<(), Failed> {
     };
     let records = args.filters.newest(&store, args.limit as usize)?;
     if records.is_empty() {
-        printer.note(
-            match store
-                .logs(&LogFilter {
-                    limit: 1,
-                    ..LogFilter::default()
-                })?
-                .is_empty()
-            {
-                true => NOTHING_YET,
-                false => "no record matches; `genesis logs` without filters shows the newest",
-            },
-        );
+        printer.note(match store.logs(&LogFilter { limit: 1, ..LogFilter::default() })?.is_empty() {
+            true => NOTHING_YET,
+            false => "no record matches; `genesis logs` without filters shows the newest",
+        });
         return Ok(());
     }
     lines.print(&records)
@@ -143,9 +129,7 @@ pub(super) fn store_to_read(home: &Home, settings: &Settings) -> Result<Option<S
     if !path.exists() {
         return Ok(None);
     }
-    Store::open_read_only(&path)
-        .map(Some)
-        .map_err(|error| Failed::from(error).hint_path(&path))
+    Store::open_read_only(&path).map(Some).map_err(|error| Failed::from(error).hint_path(&path))
 }
 
 fn follow(
@@ -171,10 +155,7 @@ fn follow(
         thread::sleep(LOOK_EVERY);
     };
     // Asked for before the records: whatever is recorded in between comes after it.
-    let newest = store.logs(&LogFilter {
-        limit: 1,
-        ..LogFilter::default()
-    })?;
+    let newest = store.logs(&LogFilter { limit: 1, ..LogFilter::default() })?;
     let records = args.filters.newest(&store, args.limit as usize)?;
     lines.print(&records)?;
     let mut last = records.last().or(newest.last()).cloned();
@@ -182,10 +163,7 @@ fn follow(
         thread::sleep(LOOK_EVERY);
         while let Some(records) = args.filters.after(&store, last.as_ref())? {
             last = records.last().cloned().or(last);
-            let wanted: Vec<_> = records
-                .into_iter()
-                .filter(|record| args.filters.accept(record))
-                .collect();
+            let wanted: Vec<_> = records.into_iter().filter(|record| args.filters.accept(record)).collect();
             lines.print(&wanted)?;
         }
     }
@@ -227,11 +205,7 @@ impl Filters {
         let mut before = None;
         while records.len() < limit {
             let asked = PAGE.min(limit - records.len());
-            let page = store.logs(&LogFilter {
-                before,
-                limit: asked,
-                ..self.filter()
-            })?;
+            let page = store.logs(&LogFilter { before, limit: asked, ..self.filter() })?;
             let Some(oldest) = page.last() else { break };
             before = Some(oldest.id);
             let complete = page.len() < asked;
@@ -263,10 +237,7 @@ impl Filters {
 /// For clap.
 fn entry(text: &str) -> Result<Entry, String> {
     match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok(Entry {
-            key: key.to_owned(),
-            value: value.to_owned(),
-        }),
+        Some((key, value)) if !key.is_empty() => Ok(Entry { key: key.to_owned(), value: value.to_owned() }),
         _ => Err("write it as key=value, such as team=search".to_owned()),
     }
 }

@@ -22,11 +22,9 @@ pub(crate) enum Token {
 }
 
 #[derive(Args, Debug)]
-#[command(
-    after_help = "Examples:\n  TOKEN=$(genesis token create --name ci --expires 30d --quiet)\n  \
+#[command(after_help = "Examples:\n  TOKEN=$(genesis token create --name ci --expires 30d --quiet)\n  \
     genesis token create --name dashboard --permissions read --gateway prod\n\n\
-    Callers send it as `cf-aig-authorization: Bearer <token>`."
-)]
+    Callers send it as `cf-aig-authorization: Bearer <token>`.")]
 pub(crate) struct Create {
     /// Name to recognise it by
     #[arg(long)]
@@ -81,9 +79,7 @@ pub(crate) fn run(command: Token, printer: &Printer) -> Result<(), Failed> {
 
 /// For clap: the id if it can be a gateway's.
 pub(super) fn gateway_id(text: &str) -> Result<String, String> {
-    GatewayId::parse(text)
-        .map(|id| id.as_str().to_owned())
-        .map_err(|error| error.to_string())
+    GatewayId::parse(text).map(|id| id.as_str().to_owned()).map_err(|error| error.to_string())
 }
 
 fn create(args: Create, home: &Home, settings: &Settings, printer: &Printer) -> Result<(), Failed> {
@@ -117,14 +113,8 @@ fn create(args: Create, home: &Home, settings: &Settings, printer: &Printer) -> 
         render::plain(&row.name),
         row.id,
         names(row.permissions).join(", "),
-        if row.gateways.is_empty() {
-            "every gateway".to_owned()
-        } else {
-            row.gateways.join(", ")
-        },
-        row.expires_at_ms
-            .map(|end| format!(", until {}", date(end)))
-            .unwrap_or_default(),
+        if row.gateways.is_empty() { "every gateway".to_owned() } else { row.gateways.join(", ") },
+        row.expires_at_ms.map(|end| format!(", until {}", date(end))).unwrap_or_default(),
     ));
     printer.line(secret.expose_secret())
 }
@@ -132,19 +122,11 @@ fn create(args: Create, home: &Home, settings: &Settings, printer: &Printer) -> 
 /// A gateway may be created after its tokens, so this is no error; more often it is a slip of the keyboard.
 fn warn_of_unknown_gateways(row: &TokenRow, store: &Store, settings: &Settings, printer: &Printer) {
     let mut known: Vec<String> = settings.file.gateway.gateways.keys().cloned().collect();
-    known.extend(
-        store
-            .gateways()
-            .unwrap_or_default()
-            .into_iter()
-            .map(|(_, id, _)| id),
-    );
+    known.extend(store.gateways().unwrap_or_default().into_iter().map(|(_, id, _)| id));
     known.push("default".to_owned());
     for id in row.gateways.iter().filter(|id| !known.contains(id)) {
         let nearest = genesis_config::problem::nearest(id, known.iter().map(String::as_str));
-        let meant = nearest
-            .map(|near| format!("; did you mean `{near}`?"))
-            .unwrap_or_default();
+        let meant = nearest.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
         printer.warn(format!("there is no gateway `{id}` yet{meant}"));
     }
 }
@@ -160,15 +142,9 @@ fn list(args: &List, home: &Home, settings: &Settings, printer: &Printer) -> Res
         printer.note("no tokens yet; create one with `genesis token create --name <name>`");
         return Ok(());
     }
-    let mut table = Table::new(&[
-        "ID", "NAME", "TOKEN", "MAY", "GATEWAYS", "CREATED", "EXPIRES", "STATE",
-    ]);
+    let mut table = Table::new(&["ID", "NAME", "TOKEN", "MAY", "GATEWAYS", "CREATED", "EXPIRES", "STATE"]);
     for row in &tokens {
-        let gateways = if row.gateways.is_empty() {
-            "all".to_owned()
-        } else {
-            row.gateways.join(", ")
-        };
+        let gateways = if row.gateways.is_empty() { "all".to_owned() } else { row.gateways.join(", ") };
         table.row([
             Cell::new(&row.id),
             Cell::strong(&row.name),
@@ -193,24 +169,15 @@ fn revoke(args: &Revoke, home: &Home, settings: &Settings, printer: &Printer) ->
         return Err(unknown());
     }
     let store = home.store(settings)?;
-    let earlier = store
-        .tokens()?
-        .into_iter()
-        .find(|row| row.id == args.token && row.revoked_at_ms.is_some());
+    let earlier = store.tokens()?.into_iter().find(|row| row.id == args.token && row.revoked_at_ms.is_some());
     if let Some(row) = earlier {
-        printer.note(format!(
-            "token `{}` ({}) was revoked already",
-            render::plain(&row.name),
-            row.id
-        ));
+        printer.note(format!("token `{}` ({}) was revoked already", render::plain(&row.name), row.id));
         return Ok(());
     }
-    let row = store
-        .revoke_token(&args.token, now_ms())
-        .map_err(|error| match error.kind() {
-            genesis_store::ErrorKind::NotFound => unknown(),
-            _ => error.into(),
-        })?;
+    let row = store.revoke_token(&args.token, now_ms()).map_err(|error| match error.kind() {
+        genesis_store::ErrorKind::NotFound => unknown(),
+        _ => error.into(),
+    })?;
     printer.note(format!(
         "token `{}` ({}) is revoked; a running gateway refuses it within a second",
         render::plain(&row.name),

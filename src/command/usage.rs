@@ -14,12 +14,10 @@ const WIDEST_BAR: usize = 40;
 const USUAL_BAR: usize = 20;
 
 #[derive(Args, Debug)]
-#[command(
-    after_help = "Examples:\n  genesis usage\n  genesis usage --by day --since 30d\n  \
+#[command(after_help = "Examples:\n  genesis usage\n  genesis usage --by day --since 30d\n  \
     genesis usage --by model --gateway prod --json\n\n\
     Costs follow from the usage the providers reported and the price of the day, to the nano-dollar. \
-    Totals are kept when log records are deleted."
-)]
+    Totals are kept when log records are deleted.")]
 pub(crate) struct Usage {
     /// What each line stands for; days and hours are UTC
     #[arg(long, value_enum, default_value_t = By::Model)]
@@ -109,9 +107,7 @@ pub(crate) fn run(args: Usage, printer: &Printer) -> Result<(), Failed> {
         }));
     }
     if report.rows.is_empty() {
-        let narrowed = [&args.gateway, &args.provider, &args.model]
-            .iter()
-            .any(|filter| filter.is_some());
+        let narrowed = [&args.gateway, &args.provider, &args.model].iter().any(|filter| filter.is_some());
         printer.note(match narrowed || args.since.is_some() || args.until.is_some() {
             true => "no calls match; `genesis usage` without filters shows all",
             false => "no calls yet; start with `genesis dev`",
@@ -136,11 +132,7 @@ impl Report {
             simulated,
         };
         let total = |simulated| -> Result<UsageRow, Failed> {
-            Ok(store
-                .usage(&query(GroupBy::Total, simulated))?
-                .into_iter()
-                .next()
-                .unwrap_or_default())
+            Ok(store.usage(&query(GroupBy::Total, simulated))?.into_iter().next().unwrap_or_default())
         };
         Ok(Self {
             by: args.by,
@@ -152,16 +144,8 @@ impl Report {
 
     fn table(&self) -> Table {
         let heading = self.by.name().to_uppercase();
-        let columns = [
-            heading.as_str(),
-            ">REQUESTS",
-            ">ERRORS",
-            ">CACHED",
-            ">TOKENS IN",
-            ">TOKENS OUT",
-            ">COST",
-            "",
-        ];
+        let columns =
+            [heading.as_str(), ">REQUESTS", ">ERRORS", ">CACHED", ">TOKENS IN", ">TOKENS OUT", ">COST", ""];
         let mut bare = Table::new(&columns);
         for row in self.rows.iter().chain([&self.total]) {
             bare.row(self.cells(row));
@@ -194,41 +178,25 @@ impl Report {
         let key = match self.by {
             By::Outcome => row.key.replace('_', " "),
             // `provider/model`, where a refused call may have had neither.
-            By::Model if row.key.ends_with('/') => format!("{} (no model)", row.key.trim_end_matches('/'))
-                .trim_start()
-                .to_owned(),
+            By::Model if row.key.ends_with('/') => {
+                format!("{} (no model)", row.key.trim_end_matches('/')).trim_start().to_owned()
+            }
             _ => render::shortened(&row.key, 48),
         };
         vec![
             render::or_none(&key).into(),
             render::count(row.requests).into(),
-            if row.errors > 0 {
-                Cell::bad(render::count(row.errors))
-            } else {
-                Cell::faint("0")
-            },
-            if row.cached > 0 {
-                Cell::good(render::count(row.cached))
-            } else {
-                Cell::faint("0")
-            },
+            if row.errors > 0 { Cell::bad(render::count(row.errors)) } else { Cell::faint("0") },
+            if row.cached > 0 { Cell::good(render::count(row.cached)) } else { Cell::faint("0") },
             render::count(row.tokens_in).into(),
             render::count(row.tokens_out).into(),
-            if unpriced {
-                Cell::doubtful(cost)
-            } else {
-                Cell::strong(cost)
-            },
+            if unpriced { Cell::doubtful(cost) } else { Cell::strong(cost) },
         ]
     }
 
     fn explain(&self, printer: &Printer) {
         let calls = |number| {
-            if number == 1 {
-                "1 call".to_owned()
-            } else {
-                format!("{} calls", render::count(number))
-            }
+            if number == 1 { "1 call".to_owned() } else { format!("{} calls", render::count(number)) }
         };
         if self.total.unpriced > 0 {
             printer.note(format!(

@@ -20,9 +20,7 @@ pub(crate) fn future(text: &str) -> Result<i64, String> {
 
 /// `2026-11-22T18:30:00.123Z`
 pub(crate) fn iso(ms: i64) -> String {
-    Timestamp::from_millisecond(ms)
-        .map(|moment| format!("{moment:.3}"))
-        .unwrap_or_default()
+    Timestamp::from_millisecond(ms).map(|moment| format!("{moment:.3}")).unwrap_or_default()
 }
 
 /// In the time zone of this machine, to be shown with `format` (as strftime's).
@@ -46,16 +44,12 @@ fn moment(
     if let Ok(moment) = text.parse::<Timestamp>() {
         return Ok(moment.as_millisecond());
     }
-    let local = text
-        .parse::<civil::DateTime>()
-        .and_then(|moment| moment.to_zoned(now.time_zone().clone()));
+    let local = text.parse::<civil::DateTime>().and_then(|moment| moment.to_zoned(now.time_zone().clone()));
     match local {
         Ok(moment) => Ok(moment.timestamp().as_millisecond()),
-        Err(_) => Err(
-            "give a length of time such as 30m, 12h or 7d, or a date such as 2026-11-22 or \
+        Err(_) => Err("give a length of time such as 30m, 12h or 7d, or a date such as 2026-11-22 or \
                        2026-11-22T18:30"
-                .to_owned(),
-        ),
+            .to_owned()),
     }
 }
 

@@ -58,9 +58,7 @@ impl Table {
     pub(crate) fn new(columns: &[&str]) -> Self {
         let mut table = Self::headless(columns);
         table.table.set_header(
-            columns
-                .iter()
-                .map(|name| Plain::new(name.trim_start_matches('>')).add_attribute(Attribute::Dim)),
+            columns.iter().map(|name| Plain::new(name.trim_start_matches('>')).add_attribute(Attribute::Dim)),
         );
         table
     }
@@ -71,15 +69,8 @@ impl Table {
         table.load_style(comfy_table::presets::NOTHING);
         // What cannot show colours gets none: that is decided where it is printed.
         table.enforce_styling().style_text_only();
-        let right = columns
-            .iter()
-            .enumerate()
-            .filter(|(_, name)| name.starts_with('>'))
-            .map(|(at, _)| at);
-        Self {
-            table,
-            right: right.collect(),
-        }
+        let right = columns.iter().enumerate().filter(|(_, name)| name.starts_with('>')).map(|(at, _)| at);
+        Self { table, right: right.collect() }
     }
 
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = Cell>) {
@@ -91,27 +82,18 @@ impl Table {
     pub(crate) fn align_with(&mut self, widths: &[u16]) -> Vec<u16> {
         let widest = self.table.column_max_content_widths();
         let at_least = |at: usize| widths.get(at).copied().unwrap_or_default();
-        let widths: Vec<u16> = widest
-            .iter()
-            .enumerate()
-            .map(|(at, width)| (*width).max(at_least(at)))
-            .collect();
+        let widths: Vec<u16> =
+            widest.iter().enumerate().map(|(at, width)| (*width).max(at_least(at))).collect();
         self.table.set_constraints(
-            widths
-                .iter()
-                .map(|width| ColumnConstraint::LowerBoundary(Width::Fixed(width + GAP))),
+            widths.iter().map(|width| ColumnConstraint::LowerBoundary(Width::Fixed(width + GAP))),
         );
         widths
     }
 
     /// Characters that are left of the terminal's width beside this table; `None` if there is no terminal.
     pub(crate) fn room(&self) -> Option<usize> {
-        let used: usize = self
-            .table
-            .column_max_content_widths()
-            .iter()
-            .map(|width| usize::from(width + GAP))
-            .sum();
+        let used: usize =
+            self.table.column_max_content_widths().iter().map(|width| usize::from(width + GAP)).sum();
         Some(usize::from(self.table.width()?).saturating_sub(used))
     }
 }

@@ -18,16 +18,8 @@ fn a_port_in_use_is_named_with_a_hint() {
     let port = first.address.port().to_string();
     let listen = first.address.to_string();
     let hint = format!("sport = :{port}");
-    fails(
-        &other.run(&["dev", "--port", &port], ""),
-        1,
-        &["error:", &listen, "hint:", &hint],
-    );
-    fails(
-        &other.run(&["gateway", "run", "--listen", &listen], ""),
-        1,
-        &["error:", &listen, "hint:", &hint],
-    );
+    fails(&other.run(&["dev", "--port", &port], ""), 1, &["error:", &listen, "hint:", &hint]);
+    fails(&other.run(&["gateway", "run", "--listen", &listen], ""), 1, &["error:", &listen, "hint:", &hint]);
     // A second one on the same home does not disturb the first either.
     fails(&home.run(&["dev", "--port", &port], ""), 1, &[&listen]);
     assert_eq!(call(first.address, "GET", "/healthz", &[], b"").status(), 200);
@@ -36,19 +28,10 @@ fn a_port_in_use_is_named_with_a_hint() {
 #[test]
 fn a_malformed_file_is_refused_with_line_and_column() {
     let cases: [(&str, &[&str]); 5] = [
-        (
-            "{\n  gateway: {\n    listen: \"127.0.0.1:0\"\n    drainSeconds: 3 } }",
-            &["genesis.json:4:5"],
-        ),
+        ("{\n  gateway: {\n    listen: \"127.0.0.1:0\"\n    drainSeconds: 3 } }", &["genesis.json:4:5"]),
         ("{\n  gatway: {} }", &["genesis.json:2:3", "gatway", "`gateway`"]),
-        (
-            "{ gateway: {\n\n  drainSeconds: \"soon\" } }",
-            &["genesis.json:3:", "gateway.drainSeconds"],
-        ),
-        (
-            "{ gateway: { listen: \"nowhere\" } }",
-            &["genesis.json:1:", "gateway.listen"],
-        ),
+        ("{ gateway: {\n\n  drainSeconds: \"soon\" } }", &["genesis.json:3:", "gateway.drainSeconds"]),
+        ("{ gateway: { listen: \"nowhere\" } }", &["genesis.json:1:", "gateway.listen"]),
         (
             "{\n  gateway: { gateways: { prod: { authentification: true } } } }",
             &["genesis.json:2:", "`authentication`"],
@@ -57,18 +40,11 @@ fn a_malformed_file_is_refused_with_line_and_column() {
     for (config, parts) in cases {
         let home = Home::new(config);
         let path = home.file("genesis.json").display().to_string();
-        for args in [
-            &["gateway", "run"][..],
-            &["dev", "--port", "0"],
-            &["token", "list"],
-        ] {
+        for args in [&["gateway", "run"][..], &["dev", "--port", "0"], &["token", "list"]] {
             fails(&home.run(args, ""), 78, parts);
             fails(&home.run(args, ""), 78, &["hint:", &path]);
         }
-        assert!(
-            !home.file("genesis.db").exists(),
-            "nothing is created before the file is right"
-        );
+        assert!(!home.file("genesis.db").exists(), "nothing is created before the file is right");
     }
 }
 
@@ -97,14 +73,8 @@ fn files_others_can_read_are_told_of() {
     let token = home.print(&["--quiet", "token", "create", "--name", "tests"]);
     let gateway = home.start(&["gateway", "run"]);
     let authorization = format!("Bearer {}", token.trim());
-    let headers = [
-        ("cf-aig-authorization", authorization.as_str()),
-        ("content-type", "application/json"),
-    ];
-    assert_eq!(
-        call(gateway.address, "POST", MESSAGES, &headers, BODY).status(),
-        200
-    );
+    let headers = [("cf-aig-authorization", authorization.as_str()), ("content-type", "application/json")];
+    assert_eq!(call(gateway.address, "POST", MESSAGES, &headers, BODY).status(), 200);
     let (_, said) = gateway.stop();
     for name in [".env", "genesis.json"] {
         let advice = format!("run `chmod 600 {}`", home.file(name).display());
@@ -112,11 +82,7 @@ fn files_others_can_read_are_told_of() {
     }
     assert!(!said.contains("key-from-dot-env"), "{said}");
     let sent = upstream.received();
-    assert!(
-        sent[0].head.contains("key-from-dot-env"),
-        "it is used all the same: {}",
-        sent[0].head
-    );
+    assert!(sent[0].head.contains("key-from-dot-env"), "it is used all the same: {}", sent[0].head);
 }
 
 #[test]
@@ -128,20 +94,12 @@ fn a_master_key_others_can_read_opens_nothing() {
         upstream.address
     );
     let home = Home::new(&config);
-    assert_eq!(
-        home.run(&["key", "set", "anthropic"], "sk-ant-sealed-key-of-the-test")
-            .code,
-        Some(0)
-    );
+    assert_eq!(home.run(&["key", "set", "anthropic"], "sk-ant-sealed-key-of-the-test").code, Some(0));
     let token = home.print(&["--quiet", "token", "create", "--name", "tests"]);
     let advice = format!("chmod 600 {}", home.file("master.key").display());
     home.set_mode("master.key", 0o640);
 
-    fails(
-        &home.run(&["key", "set", "openai"], "sk-another-key-of-the-test"),
-        1,
-        &[&advice],
-    );
+    fails(&home.run(&["key", "set", "openai"], "sk-another-key-of-the-test"), 1, &[&advice]);
     // The gateway runs on: clients with keys of their own need none of ours.
     let gateway = home.start(&["gateway", "run"]);
     let authorization = format!("Bearer {}", token.trim());
@@ -150,30 +108,20 @@ fn a_master_key_others_can_read_opens_nothing() {
         ("content-type", "application/json"),
         ("x-api-key", "key-of-the-client"),
     ];
-    assert_eq!(
-        call(gateway.address, "POST", MESSAGES, &headers, BODY).status(),
-        200
-    );
+    assert_eq!(call(gateway.address, "POST", MESSAGES, &headers, BODY).status(), 200);
     call(gateway.address, "POST", MESSAGES, &headers[..2], BODY);
     let (_, said) = gateway.stop();
     assert!(said.contains(&advice), "no `{advice}` in: {said}");
     let sent = upstream.received();
     assert!(sent[0].head.contains("key-of-the-client"), "{}", sent[0].head);
-    assert!(
-        sent.iter().all(|request| !request.head.contains("sk-ant-sealed")),
-        "it was used"
-    );
+    assert!(sent.iter().all(|request| !request.head.contains("sk-ant-sealed")), "it was used");
 
     home.set_mode("master.key", 0o600);
     let gateway = home.start(&["gateway", "run"]);
-    assert_eq!(
-        call(gateway.address, "POST", MESSAGES, &headers[..2], BODY).status(),
-        200
-    );
+    assert_eq!(call(gateway.address, "POST", MESSAGES, &headers[..2], BODY).status(), 200);
     let sent = upstream.received();
     assert!(
-        sent.last()
-            .is_some_and(|request| request.head.contains("sk-ant-sealed")),
+        sent.last().is_some_and(|request| request.head.contains("sk-ant-sealed")),
         "it is in order again"
     );
 }
@@ -183,14 +131,6 @@ fn a_store_that_is_none_is_named() {
     let home = Home::new("");
     home.write("genesis.db", &[7; 8192]);
     let path = home.file("genesis.db").display().to_string();
-    fails(
-        &home.run(&["dev", "--port", "0"], ""),
-        1,
-        &[&path, "restore it from a backup", "move it away"],
-    );
-    assert_eq!(
-        std::fs::read(home.file("genesis.db")).expect("read"),
-        [7; 8192],
-        "it is left as it was"
-    );
+    fails(&home.run(&["dev", "--port", "0"], ""), 1, &[&path, "restore it from a backup", "move it away"]);
+    assert_eq!(std::fs::read(home.file("genesis.db")).expect("read"), [7; 8192], "it is left as it was");
 }

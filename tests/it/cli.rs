@@ -2,8 +2,10 @@
 //!
 //! * `sandbox`: a home folder of its own and a clean environment for every test
 
+mod config;
 mod key;
 mod logs;
+mod models;
 mod sandbox;
 mod token;
 mod usage;

@@ -47,25 +47,17 @@ impl Load {
             })
         };
         let clients = (0..clients).map(client).collect();
-        Self {
-            stop,
-            acknowledged,
-            clients,
-        }
+        Self { stop, acknowledged, clients }
     }
 
     fn wait_for(&self, count: usize) {
-        wait_until("acknowledged calls", || {
-            self.acknowledged.lock().expect("lock").len() >= count
-        });
+        wait_until("acknowledged calls", || self.acknowledged.lock().expect("lock").len() >= count);
     }
 
     /// Log ids of complete answers and when each was complete.
     fn end(self) -> Vec<(String, Instant)> {
         self.stop.store(true, Ordering::Relaxed);
-        self.clients
-            .into_iter()
-            .for_each(|client| client.join().expect("a client"));
+        self.clients.into_iter().for_each(|client| client.join().expect("a client"));
         let mut acknowledged = self.acknowledged.lock().expect("lock");
         std::mem::take(&mut acknowledged)
     }
@@ -73,10 +65,8 @@ impl Load {
 
 fn logged(home: &Home) -> HashSet<String> {
     let records = home.records();
-    let ids: HashSet<String> = records
-        .iter()
-        .map(|record| record["id"].as_str().expect("id").to_owned())
-        .collect();
+    let ids: HashSet<String> =
+        records.iter().map(|record| record["id"].as_str().expect("id").to_owned()).collect();
     assert_eq!(ids.len(), records.len(), "a record is there twice");
     ids
 }
@@ -138,9 +128,7 @@ impl Metronome {
                 let begun = Instant::now();
                 thread::sleep(COMMIT_INTERVAL);
                 fs::write(&path, [0; 65_536]).expect("write");
-                fs::File::open(&path)
-                    .and_then(|file| file.sync_all())
-                    .expect("sync");
+                fs::File::open(&path).and_then(|file| file.sync_all()).expect("sync");
                 longest = longest.max(begun.elapsed());
             }
             longest
@@ -162,36 +150,23 @@ fn a_gateway_told_to_stop_finishes_what_it_began_and_loses_nothing() {
     let slow = [JSON, ("x-simulator", "events=12,gap=40ms")];
     stream.send("POST", PATH, &slow, STREAM).expect("send");
     let head = String::from_utf8(stream.read_until("message_start").expect("a beginning")).expect("UTF-8");
-    let id = head
-        .lines()
-        .find_map(|line| line.strip_prefix("cf-aig-log-id: "))
-        .expect("a log id")
-        .to_owned();
+    let id = head.lines().find_map(|line| line.strip_prefix("cf-aig-log-id: ")).expect("a log id").to_owned();
     let load = Load::on(gateway.address, 3);
     load.wait_for(100);
 
     gateway.terminate();
-    stream
-        .read_until("message_stop")
-        .expect("the stream comes to its end");
+    stream.read_until("message_stop").expect("the stream comes to its end");
     stream.read_until("\r\n0\r\n").expect("and so does its framing");
     let (status, said) = gateway.ended();
     assert_eq!(status.code(), Some(0), "{said}");
     assert!(said.contains("draining"), "{said}");
-    assert!(
-        Client::connect(gateway.address).is_err(),
-        "nobody listens any more"
-    );
+    assert!(Client::connect(gateway.address).is_err(), "nobody listens any more");
 
     let acknowledged = load.end();
     let logged = logged(&home);
     let lost = acknowledged.iter().filter(|(id, _)| !logged.contains(id)).count();
     assert_eq!(lost, 0, "of {} acknowledged", acknowledged.len());
-    let record = home
-        .records()
-        .into_iter()
-        .find(|record| record["id"] == *id)
-        .expect("the stream is logged");
+    let record = home.records().into_iter().find(|record| record["id"] == *id).expect("the stream is logged");
     assert_eq!(record["outcome"], "success", "{record}");
 }
 
@@ -200,18 +175,13 @@ fn a_second_signal_ends_the_wait() {
     let home = Home::new("");
     let mut gateway = home.dev();
     let mut stalled = Client::connect(gateway.address).expect("connect");
-    stalled
-        .send("POST", PATH, &[JSON, ("x-simulator", "stall")], STREAM)
-        .expect("send");
+    stalled.send("POST", PATH, &[JSON, ("x-simulator", "stall")], STREAM).expect("send");
     stalled.read_until("message_start").expect("a beginning");
     gateway.terminate();
     gateway.wait_until_said("draining");
     gateway.terminate();
     let (status, said) = gateway.ended();
     assert_eq!(status.code(), Some(0), "{said}");
-    assert!(
-        stalled.answer().is_err(),
-        "a stream that was cut off must not look complete"
-    );
+    assert!(stalled.answer().is_err(), "a stream that was cut off must not look complete");
     assert_eq!(home.records().len(), 1);
 }

@@ -18,18 +18,12 @@ pub(crate) struct Message {
 
 impl Message {
     pub(crate) fn status(&self) -> u16 {
-        self.head
-            .split(' ')
-            .nth(1)
-            .and_then(|status| status.parse().ok())
-            .expect("a status line")
+        self.head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status line")
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
-        lines
-            .find(|(found, _)| found.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value)
+        lines.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
     pub(crate) fn text(&self) -> String {
@@ -38,10 +32,7 @@ impl Message {
 
     /// Reads one; `UnexpectedEof` if it is cut short.
     fn read(from: &mut impl BufRead) -> io::Result<Self> {
-        let mut message = Self {
-            head: String::new(),
-            body: Vec::new(),
-        };
+        let mut message = Self { head: String::new(), body: Vec::new() };
         while !message.head.ends_with("\r\n\r\n") {
             if from.read_line(&mut message.head)? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
@@ -100,10 +91,8 @@ impl Client {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> io::Result<()> {
-        let mut request = format!(
-            "{method} {path} HTTP/1.1\r\nhost: genesis\r\ncontent-length: {}\r\n",
-            body.len()
-        );
+        let mut request =
+            format!("{method} {path} HTTP/1.1\r\nhost: genesis\r\ncontent-length: {}\r\n", body.len());
         for (name, value) in headers {
             request.push_str(&format!("{name}: {value}\r\n"));
         }

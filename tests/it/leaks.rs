@@ -27,13 +27,7 @@ const FOREIGN_TOKEN: &str = "MARK3R-hh80-not-one-of-ours";
 const COOKIE: &str = "session=MARK3R-ii90-cookie";
 
 /// Headers in which a client may put a key, and so our token.
-const SLOTS: [&str; 5] = [
-    "authorization",
-    "x-api-key",
-    "x-goog-api-key",
-    "api-key",
-    "xi-api-key",
-];
+const SLOTS: [&str; 5] = ["authorization", "x-api-key", "x-goog-api-key", "api-key", "xi-api-key"];
 const JSON: (&str, &str) = ("content-type", "application/json");
 const BODY: &[u8] = br#"{"model":"model-of-the-test","messages":[{"role":"user","content":"Hello"}]}"#;
 
@@ -90,15 +84,7 @@ impl Stage {
             assert_eq!(ran.code, Some(0), "{ran:?}");
             shown += &(ran.stdout + &ran.stderr);
         }
-        let token = home.print(&[
-            "--quiet",
-            "token",
-            "create",
-            "--name",
-            "live",
-            "--gateway",
-            "prod",
-        ]);
+        let token = home.print(&["--quiet", "token", "create", "--name", "live", "--gateway", "prod"]);
         let revoked = home.print(&["--quiet", "token", "create", "--name", "gone"]);
         home.print(&["token", "revoke", "gone"]);
         let gateway = home.start(&["gateway", "run"]);
@@ -165,10 +151,7 @@ impl Stage {
             (IN_ENVIRONMENT, vec!["anthropic"]),
             (IN_CONFIG, vec!["mistral"]),
             (CONFIG_HEADER, vec!["custom"]),
-            (
-                CLIENT_KEY,
-                vec!["openai", "anthropic", "google", "mistral", "custom"],
-            ),
+            (CLIENT_KEY, vec!["openai", "anthropic", "google", "mistral", "custom"]),
             (CLIENT_QUERY_KEY, vec!["google"]),
         ]
     }
@@ -186,10 +169,7 @@ fn openai(request: &Message) -> Vec<u8> {
     if request.header("x-garbage").is_some() {
         return b"this is not HTTP\r\n\r\n".to_vec();
     }
-    json(
-        "200 OK",
-        r#"{"model":"gpt-4.1","usage":{"prompt_tokens":3,"completion_tokens":5}}"#,
-    )
+    json("200 OK", r#"{"model":"gpt-4.1","usage":{"prompt_tokens":3,"completion_tokens":5}}"#)
 }
 
 /// Where calls of the test go, one path per provider.
@@ -208,11 +188,7 @@ fn calls_that_are_served(stage: &mut Stage) {
     for path in PATHS {
         // A stored key, one from the environment, one from the file, a header from the file.
         assert_eq!(stage.call(path, &[own, ("cookie", COOKIE)]), 200, "{path}");
-        assert_eq!(
-            stage.call(path, &[("cf-aig-authorization", &token)]),
-            200,
-            "{path}"
-        );
+        assert_eq!(stage.call(path, &[("cf-aig-authorization", &token)]), 200, "{path}");
         for slot in SLOTS {
             // The token in the place of a key, with the scheme and without; then the client's own key there.
             assert_eq!(stage.call(path, &[(slot, &bearer)]), 200, "{path} {slot}");
@@ -225,25 +201,15 @@ fn calls_that_are_served(stage: &mut Stage) {
             stage.call(path, &[own, (slot, &bearer), (slot, &key)]);
         }
         // Every place at once.
-        let all: Vec<_> = SLOTS
-            .iter()
-            .map(|slot| (*slot, bearer.as_str()))
-            .chain([own])
-            .collect();
+        let all: Vec<_> = SLOTS.iter().map(|slot| (*slot, bearer.as_str())).chain([own]).collect();
         assert_eq!(stage.call(path, &all), 200, "{path}");
     }
     assert_eq!(stage.call(PATHS[0], &[own, ("cf-aig-byok-alias", "work")]), 200);
     let google = PATHS[2];
     assert_eq!(stage.call(&format!("{google}?key={token}"), &[]), 200);
     assert_eq!(stage.call(&format!("{google}?alt=sse&key={token}"), &[own]), 200);
-    assert_eq!(
-        stage.call(&format!("{google}?key={CLIENT_QUERY_KEY}&alt=sse"), &[own]),
-        200
-    );
-    assert_eq!(
-        stage.call(&format!("{google}?api_key={CLIENT_QUERY_KEY}"), &[own]),
-        200
-    );
+    assert_eq!(stage.call(&format!("{google}?key={CLIENT_QUERY_KEY}&alt=sse"), &[own]), 200);
+    assert_eq!(stage.call(&format!("{google}?api_key={CLIENT_QUERY_KEY}"), &[own]), 200);
 }
 
 fn calls_that_are_refused(stage: &mut Stage) {
@@ -252,16 +218,8 @@ fn calls_that_are_refused(stage: &mut Stage) {
     for path in PATHS {
         for wrong in &wrong {
             let bearer = format!("Bearer {wrong}");
-            assert_eq!(
-                stage.call(path, &[("cf-aig-authorization", &bearer)]),
-                401,
-                "{path}"
-            );
-            assert_eq!(
-                stage.call(path, &[("cf-aig-authorization", wrong)]),
-                401,
-                "{path}"
-            );
+            assert_eq!(stage.call(path, &[("cf-aig-authorization", &bearer)]), 401, "{path}");
+            assert_eq!(stage.call(path, &[("cf-aig-authorization", wrong)]), 401, "{path}");
             for slot in SLOTS {
                 assert_eq!(stage.call(path, &[(slot, &bearer)]), 401, "{path} {slot}");
             }
@@ -270,39 +228,20 @@ fn calls_that_are_refused(stage: &mut Stage) {
     }
     // A token of another gateway; on a gateway that asks for none a stray token goes nowhere either.
     let bearer = format!("Bearer {token}");
-    assert_eq!(
-        stage.call(
-            "/v1/acct/other/openai/chat/completions",
-            &[("authorization", &bearer)]
-        ),
-        401
-    );
+    assert_eq!(stage.call("/v1/acct/other/openai/chat/completions", &[("authorization", &bearer)]), 401);
     for wrong in [&bearer, &format!("Bearer {WRONG_TOKEN}")] {
-        stage.call(
-            "/v1/acct/open/openai/chat/completions",
-            &[("authorization", wrong)],
-        );
+        stage.call("/v1/acct/open/openai/chat/completions", &[("authorization", wrong)]);
         stage.call(
             "/v1/acct/open/google-ai-studio/v1beta/models/m:generateContent",
             &[("x-goog-api-key", wrong)],
         );
     }
     // What is wrong with the address is said without the rest of the line.
-    let key = [
-        ("authorization", CLIENT_KEY),
-        ("cf-aig-authorization", bearer.as_str()),
-    ];
-    for path in [
-        "/v1/acct/nowhere/openai/x",
-        "/v1/acct/prod/openia/x",
-        "/elsewhere",
-        "/v1/acct/prod",
-        "/client/v4/x",
-    ] {
-        assert!(
-            stage.call(&format!("{path}?key={CLIENT_QUERY_KEY}&token={token}"), &key) >= 400,
-            "{path}"
-        );
+    let key = [("authorization", CLIENT_KEY), ("cf-aig-authorization", bearer.as_str())];
+    for path in
+        ["/v1/acct/nowhere/openai/x", "/v1/acct/prod/openia/x", "/elsewhere", "/v1/acct/prod", "/client/v4/x"]
+    {
+        assert!(stage.call(&format!("{path}?key={CLIENT_QUERY_KEY}&token={token}"), &key) >= 400, "{path}");
     }
 }
 
@@ -310,16 +249,8 @@ fn calls_that_fail(stage: &mut Stage) {
     let bearer = format!("Bearer {}", stage.token);
     let own = ("cf-aig-authorization", bearer.as_str());
     assert_eq!(stage.call(PATHS[0], &[own, ("x-garbage", "1")]), 502);
-    assert_eq!(
-        stage.call("/v1/acct/prod/groq/chat/completions", &[own]),
-        502,
-        "nobody listens there"
-    );
-    assert_eq!(
-        stage.call("/v1/acct/prod/custom-unresolved/x", &[own]),
-        500,
-        "a variable is missing"
-    );
+    assert_eq!(stage.call("/v1/acct/prod/groq/chat/completions", &[own]), 502, "nobody listens there");
+    assert_eq!(stage.call("/v1/acct/prod/custom-unresolved/x", &[own]), 500, "a variable is missing");
     assert_eq!(stage.call(PATHS[0], &[own, ("cf-aig-byok-alias", "absent")]), 400);
     let long = CLIENT_KEY.repeat(8000);
     assert_eq!(stage.call(PATHS[0], &[own, ("x-api-key", &long)]), 431);
@@ -345,19 +276,9 @@ fn a_call_over_http2(stage: &Stage) {
         "--data-binary",
         "@-",
     ]);
-    curl.args([
-        "--output",
-        "/dev/null",
-        "--write-out",
-        "%{http_version} %{http_code}",
-        &url,
-    ]);
+    curl.args(["--output", "/dev/null", "--write-out", "%{http_version} %{http_code}", &url]);
     curl.args(headers.iter().flat_map(|header| ["--header", header.as_str()]));
-    let mut child = curl
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("curl");
+    let mut child = curl.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("curl");
     child.stdin.take().expect("piped").write_all(BODY).expect("write");
     let output = child.wait_with_output().expect("output");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "2 200");
@@ -374,23 +295,12 @@ fn no_secret_is_where_it_does_not_belong() {
 
     // The search can find something: every secret did reach those it was meant for.
     let sent = |upstream: &Upstream| -> String {
-        upstream
-            .received()
-            .iter()
-            .map(|request| request.head.clone() + &request.text())
-            .collect()
+        upstream.received().iter().map(|request| request.head.clone() + &request.text()).collect()
     };
     let records = stage.home.print(&["logs", "--json", "--limit", "100000"]);
-    assert!(
-        records.lines().count() > 200,
-        "{} records",
-        records.lines().count()
-    );
+    assert!(records.lines().count() > 200, "{} records", records.lines().count());
     assert!(said.contains("TRACE"), "the test is meant to see traces");
-    assert!(
-        records.contains("[masked]") && records.contains("cf-aig-authorization"),
-        "heads are kept"
-    );
+    assert!(records.contains("[masked]") && records.contains("cf-aig-authorization"), "heads are kept");
 
     let mut leaks = Vec::new();
     for (secret, meant_for) in stage.secrets() {
@@ -428,19 +338,11 @@ fn no_secret_is_where_it_does_not_belong() {
             leaks.push(format!("{FOREIGN_TOKEN} went to provider {name}"));
         }
     }
-    for (place, text) in [
-        ("what the gateway said", &said),
-        ("log records", &records),
-        ("commands", &stage.shown),
-    ] {
+    for (place, text) in
+        [("what the gateway said", &said), ("log records", &records), ("commands", &stage.shown)]
+    {
         if text.contains("MARK3R") {
-            let near = text
-                .split("MARK3R")
-                .nth(1)
-                .unwrap_or_default()
-                .chars()
-                .take(12)
-                .collect::<String>();
+            let near = text.split("MARK3R").nth(1).unwrap_or_default().chars().take(12).collect::<String>();
             leaks.push(format!("{place}: MARK3R{near}"));
         }
     }
@@ -453,16 +355,10 @@ fn no_secret_is_where_it_does_not_belong() {
 fn a_key_a_provider_repeats_goes_no_further_than_its_answer() {
     let mut stage = Stage::start();
     let bearer = format!("Bearer {}", stage.token);
-    assert_eq!(
-        stage.call(PATHS[0], &[("cf-aig-authorization", &bearer), ("x-echo", "1")]),
-        401
-    );
+    assert_eq!(stage.call(PATHS[0], &[("cf-aig-authorization", &bearer), ("x-echo", "1")]), 401);
     let said = stage.finish();
     let answer = stage.answers[0].text();
-    assert!(
-        answer.contains(STORED),
-        "the provider's bytes are passed as they are: {answer}"
-    );
+    assert!(answer.contains(STORED), "the provider's bytes are passed as they are: {answer}");
     let id = stage.answers[0].header("cf-aig-log-id").expect("a log id");
     let body = stage.home.print(&["logs", id, "--body", "response"]);
     assert_eq!(body, answer, "and kept as they are");
@@ -483,9 +379,7 @@ fn contains(text: &[u8], part: &str) -> bool {
 
 /// All files below the home but the one the operator wrote.
 fn files(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder)
-        .expect("home")
-        .map(|entry| entry.expect("entry").file_name());
+    let entries = fs::read_dir(folder).expect("home").map(|entry| entry.expect("entry").file_name());
     let names: Vec<String> = entries.map(|name| name.into_string().expect("UTF-8")).collect();
     assert!(
         names.iter().any(|name| name == "genesis.db") && names.iter().any(|name| name == "genesis-log.db"),

@@ -25,10 +25,7 @@ pub(crate) struct Home {
 impl Home {
     /// With this `genesis.json`; none if it is empty.
     pub(crate) fn new(config: &str) -> Self {
-        let home = Self {
-            folder: tempfile::tempdir().expect("a folder"),
-            variables: Vec::new(),
-        };
+        let home = Self { folder: tempfile::tempdir().expect("a folder"), variables: Vec::new() };
         fs::create_dir(home.path()).expect("home");
         if !config.is_empty() {
             home.write("genesis.json", config.as_bytes());
@@ -78,11 +75,7 @@ impl Home {
     /// Runs a command to its end with `input` on its standard input.
     pub(crate) fn run(&self, args: &[&str], input: &str) -> Ran {
         let mut command = self.command(genesis());
-        command
-            .args(args)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("start genesis");
         // A command that does not read its input may end before it is written.
         let _ = child.stdin.take().expect("piped").write_all(input.as_bytes());
@@ -104,10 +97,7 @@ impl Home {
     /// All log records, the oldest first.
     pub(crate) fn records(&self) -> Vec<Value> {
         let lines = self.print(&["logs", "--json", "--limit", "1000000"]);
-        lines
-            .lines()
-            .map(|line| serde_json::from_str(line).expect("a record"))
-            .collect()
+        lines.lines().map(|line| serde_json::from_str(line).expect("a record")).collect()
     }
 
     /// Starts `genesis dev` on a port of its own choosing, every provider simulated.
@@ -154,11 +144,7 @@ pub(crate) struct Running {
 
 impl Running {
     fn start(mut command: Command) -> Self {
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("start genesis");
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("start genesis");
         let said = Arc::new(Mutex::new(Vec::new()));
         let stdout = child.stdout.take().expect("piped");
         let (from_stderr, addresses) = watch(child.stderr.take().expect("piped"), Arc::clone(&said));
@@ -168,12 +154,7 @@ impl Running {
         };
         let readers = vec![from_stderr, from_stdout];
         // From here on dropping it ends the process.
-        let mut running = Self {
-            child,
-            address: SocketAddr::from(([127, 0, 0, 1], 0)),
-            said,
-            readers,
-        };
+        let mut running = Self { child, address: SocketAddr::from(([127, 0, 0, 1], 0)), said, readers };
         match addresses.recv_timeout(PATIENCE) {
             Ok(address) => running.address = address,
             Err(_) => panic!("genesis did not start to listen: {}", running.said()),
@@ -193,13 +174,7 @@ impl Running {
     /// Asks it to stop, as a service manager does.
     pub(crate) fn terminate(&self) {
         let pid = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &pid])
-                .status()
-                .expect("kill")
-                .success()
-        );
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill").success());
     }
 
     /// Asks it to stop and waits for its end; the exit status and all it wrote.
@@ -213,9 +188,7 @@ impl Running {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().expect("wait") {
-                self.readers
-                    .drain(..)
-                    .for_each(|reader| reader.join().expect("reader"));
+                self.readers.drain(..).for_each(|reader| reader.join().expect("reader"));
                 return (status, self.said());
             }
             assert!(Instant::now() < deadline, "genesis does not end: {}", self.said());
@@ -258,12 +231,7 @@ fn address_in(line: &str) -> Option<SocketAddr> {
     if !line.trim_start().starts_with("gateway ") && !line.contains(" listens on http://") {
         return None;
     }
-    line.split("http://")
-        .nth(1)?
-        .split(['/', ' ', '\n'])
-        .next()?
-        .parse()
-        .ok()
+    line.split("http://").nth(1)?.split(['/', ' ', '\n']).next()?.parse().ok()
 }
 
 fn copy(mut from: impl Read, said: &Mutex<Vec<u8>>) {

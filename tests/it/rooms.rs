@@ -40,7 +40,8 @@ fn rooms_import_only_what_they_may() {
 #[test]
 fn there_is_a_rule_for_every_room() {
     let rooms = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("crates")).expect("crates");
-    let found: BTreeSet<_> = rooms.map(|room| room.expect("room").file_name().to_string_lossy().into_owned()).collect();
+    let found: BTreeSet<_> =
+        rooms.map(|room| room.expect("room").file_name().to_string_lossy().into_owned()).collect();
     assert_eq!(found, RULES.iter().map(|(room, _)| (*room).to_owned()).collect());
 }
 

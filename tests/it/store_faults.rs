@@ -31,11 +31,7 @@ impl Stage {
         let home = Home::new(&config);
         assert_eq!(home.run(&["key", "set", "anthropic"], SEALED).code, Some(0));
         let token = home.print(&["--quiet", "token", "create", "--name", "tests"]);
-        Self {
-            home,
-            upstream,
-            authorization: format!("Bearer {}", token.trim()),
-        }
+        Self { home, upstream, authorization: format!("Bearer {}", token.trim()) }
     }
 
     fn start(&self) -> Running {
@@ -43,17 +39,9 @@ impl Stage {
     }
 
     fn call(&self, address: SocketAddr, body: &str) -> Message {
-        let headers = [
-            ("cf-aig-authorization", self.authorization.as_str()),
-            ("content-type", "application/json"),
-        ];
-        call(
-            address,
-            "POST",
-            "/v1/acct/prod/anthropic/v1/messages",
-            &headers,
-            body.as_bytes(),
-        )
+        let headers =
+            [("cf-aig-authorization", self.authorization.as_str()), ("content-type", "application/json")];
+        call(address, "POST", "/v1/acct/prod/anthropic/v1/messages", &headers, body.as_bytes())
     }
 
     /// Calls are served with what is in memory: the token is known, the stored key attached.
@@ -61,22 +49,14 @@ impl Stage {
         let answer = self.call(address, BODY);
         assert_eq!(answer.status(), 200, "{}", answer.text());
         let sent = self.upstream.received().pop().expect("a request");
-        assert!(
-            sent.head.contains(SEALED),
-            "the stored key was not attached: {}",
-            sent.head
-        );
+        assert!(sent.head.contains(SEALED), "the stored key was not attached: {}", sent.head);
         answer.header("cf-aig-log-id").expect("a log id").to_owned()
     }
 
     /// How the log is doing, as `/readyz` tells it.
     fn log(address: SocketAddr) -> Value {
         let answer = call(address, "GET", "/readyz", &[], b"");
-        assert_eq!(
-            answer.status(),
-            200,
-            "requests are served whatever the store does"
-        );
+        assert_eq!(answer.status(), 200, "requests are served whatever the store does");
         let report: Value = serde_json::from_slice(&answer.body).expect("JSON");
         report["log"].clone()
     }
@@ -86,9 +66,7 @@ impl Stage {
     }
 
     fn wait_until_written(address: SocketAddr, count: u64) {
-        wait_until("written records", || {
-            Self::log(address)["written"].as_u64() >= Some(count)
-        });
+        wait_until("written records", || Self::log(address)["written"].as_u64() >= Some(count));
     }
 
     /// Changes a file that is looked at twice a second, and waits until that was noticed.
@@ -98,11 +76,7 @@ impl Stage {
     }
 
     fn ids(&self) -> Vec<String> {
-        self.home
-            .records()
-            .iter()
-            .map(|record| record["id"].as_str().expect("id").to_owned())
-            .collect()
+        self.home.records().iter().map(|record| record["id"].as_str().expect("id").to_owned()).collect()
     }
 }
 
@@ -114,17 +88,10 @@ fn large(bytes: usize, seed: u64) -> String {
     let mut state = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut text = String::with_capacity(bytes);
     while text.len() < bytes {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        text.push(char::from(
-            b'0' + u8::try_from((state >> 33) % 75).expect("small"),
-        ));
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        text.push(char::from(b'0' + u8::try_from((state >> 33) % 75).expect("small")));
     }
-    format!(
-        r#"{{"model":"claude-sonnet-4-6","x":"{}"}}"#,
-        text.replace('\\', "-")
-    )
+    format!(r#"{{"model":"claude-sonnet-4-6","x":"{}"}}"#, text.replace('\\', "-"))
 }
 
 #[test]
@@ -141,11 +108,7 @@ fn a_locked_store_is_waited_for_and_loses_nothing() {
     ids.extend((0..20).map(|_| stage.assert_serves(gateway.address)));
     Stage::wait_until_log_is_ill(gateway.address);
     ids.extend((0..20).map(|_| stage.assert_serves(gateway.address)));
-    assert!(
-        gateway.said().contains("locked by another process"),
-        "{}",
-        gateway.said()
-    );
+    assert!(gateway.said().contains("locked by another process"), "{}", gateway.said());
 
     drop(locks);
     Stage::wait_until_written(gateway.address, ids.len() as u64);
@@ -166,15 +129,8 @@ fn a_full_disk_costs_log_records_and_says_so() {
     }
     let log = Stage::log(gateway.address);
     let waiting = log["pending"].as_u64().zip(log["droppedRecords"].as_u64());
-    assert!(
-        waiting.is_some_and(|(pending, dropped)| pending + dropped > 0),
-        "{log}"
-    );
-    assert!(
-        gateway.said().contains("the log cannot be written"),
-        "{}",
-        gateway.said()
-    );
+    assert!(waiting.is_some_and(|(pending, dropped)| pending + dropped > 0), "{log}");
+    assert!(gateway.said().contains("the log cannot be written"), "{}", gateway.said());
     gateway.kill();
 
     // With room again, it goes on.
@@ -196,11 +152,7 @@ fn deleted_files_are_started_anew() {
     let ids: Vec<_> = (0..3).map(|_| stage.assert_serves(gateway.address)).collect();
     Stage::wait_until_written(gateway.address, 4);
     assert_eq!(stage.ids(), ids);
-    assert!(
-        gateway.said().contains("starting a new one"),
-        "{}",
-        gateway.said()
-    );
+    assert!(gateway.said().contains("starting a new one"), "{}", gateway.said());
 }
 
 #[test]
@@ -211,9 +163,7 @@ fn a_damaged_store_does_not_stop_requests() {
     Stage::wait_until_written(gateway.address, 1);
     // The shared index too, or what is in memory would hide the damage.
     for name in ["genesis-log.db", "genesis.db"] {
-        ["-wal", "-shm", ""]
-            .iter()
-            .for_each(|end| overwrite(&stage.home, &format!("{name}{end}")));
+        ["-wal", "-shm", ""].iter().for_each(|end| overwrite(&stage.home, &format!("{name}{end}")));
     }
     stage.assert_serves(gateway.address);
     stage.make_it_read_its_settings(&gateway);
@@ -224,11 +174,7 @@ fn a_damaged_store_does_not_stop_requests() {
     for args in [&["logs"][..], &["token", "list"], &["usage"]] {
         let ran = stage.home.run(args, "");
         assert_eq!(ran.code, Some(1), "{args:?}: {ran:?}");
-        assert!(
-            ran.stderr.contains("restore it from a backup, or move it away"),
-            "{args:?}: {}",
-            ran.stderr
-        );
+        assert!(ran.stderr.contains("restore it from a backup, or move it away"), "{args:?}: {}", ran.stderr);
     }
 }
 

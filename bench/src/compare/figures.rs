@@ -36,13 +36,7 @@ impl Figures {
         role: Role,
         value: f64,
     ) {
-        self.all.push(Figure {
-            round,
-            scenario,
-            quantity,
-            role,
-            value,
-        });
+        self.all.push(Figure { round, scenario, quantity, role, value });
     }
 
     /// Adds what a load run found. Of a run with wrong answers only the report is kept: it proves nothing about speed.
@@ -68,14 +62,7 @@ impl Figures {
         }
         if let Some(cost) = report.target {
             let stream = report.transit.is_some();
-            add(
-                "cpu",
-                if stream {
-                    cost.cpu_us_per_event
-                } else {
-                    cost.cpu_us_per_request
-                },
-            );
+            add("cpu", if stream { cost.cpu_us_per_event } else { cost.cpu_us_per_request });
             if report.connections == 64 {
                 self.add(round, "memory", "load", role, cost.rss_max_kib as f64 / 1024.0);
             }
@@ -101,20 +88,14 @@ impl Figures {
     /// One value.
     #[must_use]
     pub fn one(&self, round: usize, scenario: &str, quantity: &str, role: Role) -> Option<f64> {
-        self.rounds(scenario, quantity, role)
-            .iter()
-            .find(|(at, _)| *at == round)
-            .map(|(_, value)| *value)
+        self.rounds(scenario, quantity, role).iter().find(|(at, _)| *at == round).map(|(_, value)| *value)
     }
 
     /// The median over rounds.
     #[must_use]
     pub fn median(&self, scenario: &str, quantity: &str, role: Role) -> Option<f64> {
-        let values: Vec<f64> = self
-            .rounds(scenario, quantity, role)
-            .into_iter()
-            .map(|(_, value)| value)
-            .collect();
+        let values: Vec<f64> =
+            self.rounds(scenario, quantity, role).into_iter().map(|(_, value)| value).collect();
         median(&values)
     }
 

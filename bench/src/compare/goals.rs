@@ -36,26 +36,10 @@ pub struct Goal {
     pub stretch: Option<f64>,
 }
 
-type Row = (
-    &'static str,
-    &'static str,
-    &'static str,
-    &'static str,
-    Against,
-    Option<f64>,
-    Option<f64>,
-);
+type Row = (&'static str, &'static str, &'static str, &'static str, Against, Option<f64>, Option<f64>);
 
 const fn goal((title, scenario, quantity, unit, against, reach, stretch): Row) -> Goal {
-    Goal {
-        title,
-        scenario,
-        quantity,
-        unit,
-        against,
-        reach,
-        stretch,
-    }
+    Goal { title, scenario, quantity, unit, against, reach, stretch }
 }
 
 const H: Against = Against::Ratio(Role::Floor);
@@ -150,11 +134,7 @@ mod tests {
     #[test]
     fn every_row_is_fed_by_a_scenario() {
         for goal in GOALS {
-            assert!(
-                is_known(goal.scenario) || goal.scenario == "memory",
-                "{}",
-                goal.scenario
-            );
+            assert!(is_known(goal.scenario) || goal.scenario == "memory", "{}", goal.scenario);
         }
     }
 
@@ -173,22 +153,10 @@ mod tests {
         assert_eq!(GOALS[0].verdict(Some(1.31)), Verdict::Missed);
         assert_eq!(GOALS[0].judged(&figures, Role::Nginx), None);
         assert_eq!(GOALS[0].verdict(None), Verdict::Open);
-        let only_reach = Goal {
-            stretch: None,
-            ..GOALS[0]
-        };
-        let only_stretch = Goal {
-            reach: None,
-            ..GOALS[0]
-        };
-        assert_eq!(
-            [1.2, 1.4].map(|it| only_reach.verdict(Some(it))),
-            [Verdict::Met, Verdict::Missed]
-        );
-        assert_eq!(
-            [1.1, 1.4].map(|it| only_stretch.verdict(Some(it))),
-            [Verdict::Stretch, Verdict::Open]
-        );
+        let only_reach = Goal { stretch: None, ..GOALS[0] };
+        let only_stretch = Goal { reach: None, ..GOALS[0] };
+        assert_eq!([1.2, 1.4].map(|it| only_reach.verdict(Some(it))), [Verdict::Met, Verdict::Missed]);
+        assert_eq!([1.1, 1.4].map(|it| only_stretch.verdict(Some(it))), [Verdict::Stretch, Verdict::Open]);
     }
 
     #[test]
@@ -196,11 +164,8 @@ mod tests {
         let mut figures = Figures::default();
         figures.add(0, "s", "q", Role::Mock, 100.0);
         figures.add(0, "s", "q", Role::Genesis, 104.0);
-        let row = |against| {
-            goal(("", "s", "q", "", against, None, None))
-                .judged(&figures, Role::Genesis)
-                .unwrap()
-        };
+        let row =
+            |against| goal(("", "s", "q", "", against, None, None)).judged(&figures, Role::Genesis).unwrap();
         assert!((row(Against::Above(Role::Mock)) - 4.0).abs() < 1e-9);
         assert!((row(Against::Percent(Role::Mock)) - 4.0).abs() < 1e-9);
         assert!((row(Against::Itself) - 104.0).abs() < 1e-9);

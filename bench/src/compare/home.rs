@@ -45,24 +45,13 @@ impl Home {
             },
         });
         fs::write(folder.join("genesis.json"), serde_json::to_vec_pretty(&config)?)?;
-        let created = output_of(
-            genesis(
-                program,
-                &folder,
-                &["token", "create", "--name", "bench", "--json"],
-            ),
-            "",
-        )?;
+        let created =
+            output_of(genesis(program, &folder, &["token", "create", "--name", "bench", "--json"]), "")?;
         let created: serde_json::Value = serde_json::from_str(&created)?;
-        let token = created["token"]
-            .as_str()
-            .context("`genesis token create --json` printed no token")?;
+        let token = created["token"].as_str().context("`genesis token create --json` printed no token")?;
         fs::write(folder.join(TOKEN_FILE), token)?;
         for provider in ["openai", "anthropic"] {
-            output_of(
-                genesis(program, &folder, &["key", "set", provider]),
-                &format!("sk-bench-{provider}"),
-            )?;
+            output_of(genesis(program, &folder, &["key", "set", provider]), &format!("sk-bench-{provider}"))?;
         }
         Home::open(folder)
     }
@@ -92,10 +81,7 @@ pub fn genesis(program: &Path, home: &Path, arguments: &[&str]) -> Command {
 
 /// Runs a command with this input and returns what it printed; its complaint if it failed.
 fn output_of(mut command: Command, input: &str) -> Result<String> {
-    let words: Vec<String> = command
-        .get_args()
-        .map(|word| word.display().to_string())
-        .collect();
+    let words: Vec<String> = command.get_args().map(|word| word.display().to_string()).collect();
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -108,11 +94,7 @@ fn output_of(mut command: Command, input: &str) -> Result<String> {
     }
     let output = child.wait_with_output()?;
     if !output.status.success() {
-        bail!(
-            "`genesis {}` failed: {}",
-            words.join(" "),
-            String::from_utf8_lossy(&output.stderr)
-        );
+        bail!("`genesis {}` failed: {}", words.join(" "), String::from_utf8_lossy(&output.stderr));
     }
     Ok(String::from_utf8(output.stdout)?)
 }

@@ -20,12 +20,7 @@ impl Run {
             if !self.wants(scenario.name) {
                 continue;
             }
-            self.note(&format!(
-                "round {} of {}: {}",
-                round + 1,
-                self.options.rounds,
-                scenario.name
-            ));
+            self.note(&format!("round {} of {}: {}", round + 1, self.options.rounds, scenario.name));
             let mut roles = scenario.roles.to_vec();
             roles.rotate_left(round % scenario.roles.len());
             roles.retain(|role| self.stage.target(*role).is_some());
@@ -50,10 +45,7 @@ impl Run {
 
     /// Runs `load` as a child, everything on core 0 if the scenario wants that.
     fn load(&self, scenario: &Scenario, role: Role, seconds: f64) -> Result<Report> {
-        let target = self
-            .stage
-            .target(role)
-            .with_context(|| format!("{} is not on stage", role.name()))?;
+        let target = self.stage.target(role).with_context(|| format!("{} is not on stage", role.name()))?;
         let mut command = Command::new(std::env::current_exe()?);
         let warmup = if self.options.smoke { 0.1 } else { 0.5 };
         command.arg("load").args(question(scenario, target)).args([
@@ -90,26 +82,15 @@ impl Run {
         let Some(target) = self.stage.another(role)? else {
             return Ok(());
         };
-        let scenario = Scenario {
-            stream: Some("idle"),
-            ..SCENARIOS[0]
-        };
+        let scenario = Scenario { stream: Some("idle"), ..SCENARIOS[0] };
         let mut command = Command::new(std::env::current_exe()?);
         let settle = if self.options.smoke { 0.1 } else { 1.0 };
         command.arg("idle").args(question(&scenario, &target));
-        command.args([
-            format!("--streams={}", self.options.idle_streams),
-            format!("--settle={settle}"),
-        ]);
+        command.args([format!("--streams={}", self.options.idle_streams), format!("--settle={settle}")]);
         let report: idle::Report = report_of(command)?;
         let error = report.first_error.unwrap_or_default();
-        ensure!(
-            report.errors == 0,
-            "{} streams did not open, first: {error}",
-            report.errors
-        );
-        self.figures
-            .add(round, "idle", "per-stream", role, report.kib_per_stream);
+        ensure!(report.errors == 0, "{} streams did not open, first: {error}", report.errors);
+        self.figures.add(round, "idle", "per-stream", role, report.kib_per_stream);
         Ok(())
     }
 
@@ -166,8 +147,7 @@ impl Run {
             Err(error) => Some(format!("{error:#}")),
         };
         if let Some(wrong) = wrong {
-            self.failures
-                .push(format!("{scenario} through {}: {wrong}", role.name()));
+            self.failures.push(format!("{scenario} through {}: {wrong}", role.name()));
         }
         found.ok()
     }

@@ -89,30 +89,10 @@ const JSON: Scenario = Scenario {
 /// Every load scenario, in the order they run. `idle`, `start`, `size` and `soak` are scenarios of their own kind.
 pub const SCENARIOS: &[Scenario] = &[
     JSON,
-    Scenario {
-        name: "json-10k",
-        size: 10 * 1024,
-        ..JSON
-    },
-    Scenario {
-        name: "json-200k",
-        size: 200 * 1024,
-        connections: 16,
-        roles: USUAL,
-        ..JSON
-    },
-    Scenario {
-        name: "anthropic-300",
-        dialect: Dialect::Anthropic,
-        roles: USUAL,
-        ..JSON
-    },
-    Scenario {
-        name: "stream",
-        stream: Some("events=100"),
-        roles: USUAL,
-        ..JSON
-    },
+    Scenario { name: "json-10k", size: 10 * 1024, ..JSON },
+    Scenario { name: "json-200k", size: 200 * 1024, connections: 16, roles: USUAL, ..JSON },
+    Scenario { name: "anthropic-300", dialect: Dialect::Anthropic, roles: USUAL, ..JSON },
+    Scenario { name: "stream", stream: Some("events=100"), roles: USUAL, ..JSON },
     Scenario {
         name: "stream-anthropic",
         dialect: Dialect::Anthropic,
@@ -127,13 +107,7 @@ pub const SCENARIOS: &[Scenario] = &[
         roles: AND_MOCK,
         ..JSON
     },
-    Scenario {
-        name: "latency",
-        connections: 1,
-        pinned: true,
-        roles: AND_MOCK,
-        ..JSON
-    },
+    Scenario { name: "latency", connections: 1, pinned: true, roles: AND_MOCK, ..JSON },
     Scenario {
         name: "first-byte",
         stream: Some("events=1"),
@@ -143,12 +117,7 @@ pub const SCENARIOS: &[Scenario] = &[
         roles: AND_MOCK,
         ..JSON
     },
-    Scenario {
-        name: "translate-json",
-        surface: Surface::Translated,
-        roles: TRANSLATORS,
-        ..JSON
-    },
+    Scenario { name: "translate-json", surface: Surface::Translated, roles: TRANSLATORS, ..JSON },
     Scenario {
         name: "translate-stream",
         surface: Surface::Translated,
@@ -156,19 +125,8 @@ pub const SCENARIOS: &[Scenario] = &[
         roles: TRANSLATORS,
         ..JSON
     },
-    Scenario {
-        name: "cache-300",
-        surface: Surface::Cached,
-        roles: CACHES,
-        ..JSON
-    },
-    Scenario {
-        name: "cache-10k",
-        surface: Surface::Cached,
-        size: 10 * 1024,
-        roles: CACHES,
-        ..JSON
-    },
+    Scenario { name: "cache-300", surface: Surface::Cached, roles: CACHES, ..JSON },
+    Scenario { name: "cache-10k", surface: Surface::Cached, size: 10 * 1024, roles: CACHES, ..JSON },
 ];
 
 /// Scenarios that are not one load: memory per idle stream, time to the first answer, size of the binary, memory growth

@@ -82,25 +82,11 @@ impl Stage {
         let folder = tempfile::Builder::new().prefix("genesis-bench-").tempdir()?;
         // nginx's workers run as another user when its master is root, and must reach their folders.
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755))?;
-        let binary = |path: &Path| {
-            path.canonicalize()
-                .with_context(|| format!("no gateway at {}", path.display()))
-        };
+        let binary =
+            |path: &Path| path.canonicalize().with_context(|| format!("no gateway at {}", path.display()));
         let genesis = genesis.map(binary).transpose()?;
-        let mut stage = Stage {
-            targets: Vec::new(),
-            folder,
-            nginx,
-            genesis,
-            threads,
-        };
-        for role in [
-            Role::Mock,
-            Role::Floor,
-            Role::Nginx,
-            Role::Genesis,
-            Role::GenesisLogOff,
-        ] {
+        let mut stage = Stage { targets: Vec::new(), folder, nginx, genesis, threads };
+        for role in [Role::Mock, Role::Floor, Role::Nginx, Role::Genesis, Role::GenesisLogOff] {
             if let Some(entry) = stage.entry(role, role.name())? {
                 let target = stage.launch(entry)?;
                 stage.targets.push(target);
@@ -117,17 +103,13 @@ impl Stage {
 
     /// A fresh server of this role beside the one on stage; ends when dropped.
     pub fn another(&self, role: Role) -> Result<Option<Target>> {
-        self.entry(role, &format!("{}-again", role.name()))?
-            .map(|entry| self.launch(entry))
-            .transpose()
+        self.entry(role, &format!("{}-again", role.name()))?.map(|entry| self.launch(entry)).transpose()
     }
 
     /// Starts a fresh server of this role and ends it; returns the time to its first answer.
     pub fn time_start(&self, role: Role) -> Result<Option<Duration>> {
         let entry = self.entry(role, &format!("{}-again", role.name()))?;
-        entry
-            .map(|entry| start::first_answer(entry.command, &health(&entry.origin), &entry.log))
-            .transpose()
+        entry.map(|entry| start::first_answer(entry.command, &health(&entry.origin), &entry.log)).transpose()
     }
 
     /// What is needed to start a server of this role, its files under `name`; `None` if its program was not given.
@@ -155,34 +137,17 @@ impl Stage {
             }
         };
         let log = self.folder.path().join(format!("{name}.log"));
-        Ok(Some(Entry {
-            role,
-            command,
-            origin: format!("http://127.0.0.1:{port}"),
-            token,
-            log,
-        }))
+        Ok(Some(Entry { role, command, origin: format!("http://127.0.0.1:{port}"), token, log }))
     }
 
     fn launch(&self, entry: Entry) -> Result<Target> {
-        let Entry {
-            role,
-            command,
-            origin,
-            token,
-            log,
-        } = entry;
+        let Entry { role, command, origin, token, log } = entry;
         let mut process = Running::spawn(command, &log)?;
         start::await_answer(&mut process, &health(&origin)).with_context(|| {
             let said = fs::read_to_string(&log).unwrap_or_default();
             format!("{} did not start; it said:\n{said}", role.name())
         })?;
-        Ok(Target {
-            role,
-            origin,
-            token,
-            process,
-        })
+        Ok(Target { role, origin, token, process })
     }
 
     /// This program's `mock` or `floor`.
@@ -199,9 +164,7 @@ impl Stage {
 
     fn mock_address(&self) -> Result<&str> {
         let mock = self.target(Role::Mock).context("the mock is not on stage yet")?;
-        mock.origin
-            .strip_prefix("http://")
-            .context("an origin begins with its scheme")
+        mock.origin.strip_prefix("http://").context("an origin begins with its scheme")
     }
 
     fn nginx(&self, program: &Path, name: &str) -> Result<(Command, u16)> {
@@ -216,13 +179,7 @@ impl Stage {
         let file = folder.join("nginx.conf");
         fs::write(&file, text)?;
         let mut command = Command::new(program);
-        command
-            .arg("-p")
-            .arg(&folder)
-            .arg("-e")
-            .arg(folder.join("error.log"))
-            .arg("-c")
-            .arg(file);
+        command.arg("-p").arg(&folder).arg("-e").arg(folder.join("error.log")).arg("-c").arg(file);
         Ok((command, port))
     }
 }

@@ -9,13 +9,7 @@ use super::figures::Figures;
 use super::goals::{Against, GOALS, Goal, Verdict};
 use super::scenario::Role;
 
-const COLUMNS: [Role; 5] = [
-    Role::Mock,
-    Role::Floor,
-    Role::Nginx,
-    Role::Genesis,
-    Role::GenesisLogOff,
-];
+const COLUMNS: [Role; 5] = [Role::Mock, Role::Floor, Role::Nginx, Role::Genesis, Role::GenesisLogOff];
 
 /// Date, machine and load, then the rows that have at least one figure.
 #[must_use]
@@ -29,9 +23,7 @@ pub fn markdown(figures: &Figures, heading: &str) -> String {
             continue;
         }
         let judged = goal.judged(figures, Role::Genesis);
-        let nginx = goal
-            .judged(figures, Role::Nginx)
-            .filter(|_| goal.against != Against::Ratio(Role::Nginx));
+        let nginx = goal.judged(figures, Role::Nginx).filter(|_| goal.against != Against::Ratio(Role::Nginx));
         let _ = write!(text, "| {} | {} |", goal.title, goal.unit);
         for value in medians.into_iter() {
             let _ = write!(text, " {} |", number(value));
@@ -75,21 +67,12 @@ pub fn judged(figures: &Figures) -> Vec<Value> {
 pub fn circumstances() -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let cpu = read("/proc/cpuinfo");
-    let model = cpu
-        .lines()
-        .find_map(|line| line.strip_prefix("model name")?.split(": ").nth(1))
-        .unwrap_or("?");
+    let model =
+        cpu.lines().find_map(|line| line.strip_prefix("model name")?.split(": ").nth(1)).unwrap_or("?");
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let load: Vec<String> = read("/proc/loadavg")
-        .split(' ')
-        .take(3)
-        .map(str::to_owned)
-        .collect();
+    let load: Vec<String> = read("/proc/loadavg").split(' ').take(3).map(str::to_owned).collect();
     let date = httpdate::fmt_http_date(SystemTime::now());
-    format!(
-        "{date}, {cores} cores of {model}, load average {}",
-        load.join(" ")
-    )
+    format!("{date}, {cores} cores of {model}, load average {}", load.join(" "))
 }
 
 fn basis(against: Against) -> &'static str {
@@ -134,31 +117,16 @@ mod tests {
         figures.add(0, "json-300", "cpu", Role::Genesis, 80.0);
         figures.add(0, "size", "size", Role::Genesis, 9.5);
         let text = markdown(&figures, "today");
-        let rows: Vec<&str> = text
-            .lines()
-            .filter(|line| line.starts_with("| "))
-            .skip(1)
-            .collect();
-        assert_eq!(
-            rows.len(),
-            3,
-            "JSON against H, JSON against the log off (open), size:\n{text}"
-        );
+        let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+        assert_eq!(rows.len(), 3, "JSON against H, JSON against the log off (open), size:\n{text}");
         assert!(
             rows[0].contains("| 40.0 | – | 80.0 |")
                 && rows[0].contains("| 2.00 | ≤ 1.3 | ≤ 1.15 | **missed** |")
         );
         assert!(rows[1].ends_with("| ≤ 5 | ≤ 3 |  |"));
         assert!(rows[2].ends_with("| 9.50 | ≤ 20 | ≤ 12 | **met**, stretch too |"));
-        let columns = text
-            .lines()
-            .filter(|line| line.starts_with('|'))
-            .map(|line| line.matches('|').count());
-        assert!(
-            columns.clone().all(|count| count == 14),
-            "{:?}",
-            columns.collect::<Vec<_>>()
-        );
+        let columns = text.lines().filter(|line| line.starts_with('|')).map(|line| line.matches('|').count());
+        assert!(columns.clone().all(|count| count == 14), "{:?}", columns.collect::<Vec<_>>());
         assert_eq!(judged(&figures).len(), 2);
     }
 }

@@ -23,12 +23,7 @@ impl Check {
     /// For a streamed or a whole answer.
     #[must_use]
     pub fn new(stream: bool) -> Check {
-        Check {
-            stream,
-            stamps: stamp::Reader::default(),
-            events: 0,
-            kept: Vec::new(),
-        }
+        Check { stream, stamps: stamp::Reader::default(), events: 0, kept: Vec::new() }
     }
 
     /// Takes the next piece of the body; calls `found` with each stamp in it.
@@ -52,11 +47,7 @@ impl Check {
     pub fn finish(&self, events: u32) -> Result<()> {
         let has = |text: &str| memmem::find(&self.kept, text.as_bytes()).is_some();
         if self.stream {
-            ensure!(
-                self.events == events,
-                "a stream had {} of its {events} events",
-                self.events
-            );
+            ensure!(self.events == events, "a stream had {} of its {events} events", self.events);
             let end = |text: &str| self.kept.ends_with(text.as_bytes());
             let closed = end("data: [DONE]\n\n") || (has("message_stop") && end("}\n\n"));
             ensure!(closed, "a stream ended without its closing event");
@@ -82,10 +73,7 @@ mod tests {
 
     fn stream(dialect: Dialect) -> Vec<u8> {
         use http_body_util::BodyExt as _;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let events = answer::Events::new(dialect, "events=9".parse().unwrap(), 300);
         runtime.block_on(events.collect()).unwrap().to_bytes().to_vec()
     }

@@ -18,23 +18,14 @@ pub(super) type Hand = Vec<(usize, Tickets)>;
 /// Deals the connections out to threads: one hand for each. With a constant rate,
 /// also starts the thread that hands out tickets, in turn, at the exact instants (tokio's timer is too coarse).
 pub(super) fn deal(job: &Arc<Job>) -> Result<(Vec<Hand>, Option<thread::JoinHandle<()>>)> {
-    let Options {
-        connections,
-        rate,
-        warmup,
-        seconds,
-        ..
-    } = job.options;
+    let Options { connections, rate, warmup, seconds, .. } = job.options;
     let threads = job.options.threads.clamp(1, connections);
     let mut dealt: Vec<Hand> = (0..threads).map(|_| Vec::new()).collect();
     let Some(rate) = rate else {
         (0..connections).for_each(|index| dealt[index % threads].push((index, None)));
         return Ok((dealt, None));
     };
-    ensure!(
-        (0.001..=1e6).contains(&rate),
-        "--rate must be at most a million per second"
-    );
+    ensure!((0.001..=1e6).contains(&rate), "--rate must be at most a million per second");
     let total = (rate * (warmup + seconds + 1.0)).ceil() as usize;
     let mut senders = Vec::new();
     for index in 0..connections {

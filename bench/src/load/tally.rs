@@ -60,10 +60,7 @@ impl Tally {
 
     /// How often something went wrong, and how the first time.
     pub fn errors(&self) -> (u64, Option<String>) {
-        (
-            self.errors.load(Ordering::Relaxed),
-            self.first_error.get().cloned(),
-        )
+        (self.errors.load(Ordering::Relaxed), self.first_error.get().cloned())
     }
 }
 

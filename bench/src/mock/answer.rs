@@ -25,11 +25,7 @@ pub fn whole(dialect: Dialect, request_bytes: usize) -> Bytes {
     let (input, output) = (request_bytes / 4, ANSWER_TOKENS);
     let text = |length: usize| -> String {
         let words = " calmly, at length and without any delay, so that only the relay is measured;";
-        SENTINEL
-            .chars()
-            .chain(words.chars().cycle())
-            .take(length)
-            .collect()
+        SENTINEL.chars().chain(words.chars().cycle()).take(length).collect()
     };
     Bytes::from(match dialect {
         Dialect::Openai => format!(
@@ -69,15 +65,7 @@ impl Events {
             let now = Instant::now();
             (now, Box::pin(sleep_until(now)))
         });
-        Events {
-            dialect,
-            script,
-            sent: 0,
-            opening,
-            closing,
-            flush: false,
-            due,
-        }
+        Events { dialect, script, sent: 0, opening, closing, flush: false, due }
     }
 
     fn next(&mut self) -> Option<Bytes> {
@@ -149,11 +137,8 @@ fn frame_of_stream(dialect: Dialect, input: usize, output: u32) -> (VecDeque<Byt
                  \"completion_tokens\":{output},\"total_tokens\":{total}}}}}\n\n"
             );
             let opening = [chunk(r#"{"role":"assistant","content":""}"#, "null", "").into()];
-            let closing = [
-                chunk("{}", "\"stop\"", "").into(),
-                usage.into(),
-                Bytes::from_static(b"data: [DONE]\n\n"),
-            ];
+            let closing =
+                [chunk("{}", "\"stop\"", "").into(), usage.into(), Bytes::from_static(b"data: [DONE]\n\n")];
             (opening.into(), closing.into())
         }
         Dialect::Anthropic => {
@@ -165,15 +150,9 @@ fn frame_of_stream(dialect: Dialect, input: usize, output: u32) -> (VecDeque<Byt
             let end = format!(
                 r#"{{"type":"message_delta","delta":{{"stop_reason":"end_turn","stop_sequence":null}},"usage":{{"output_tokens":{output}}}}}"#
             );
-            let opening = [
-                named("message_start", start),
-                named("content_block_start", block.into()),
-            ];
+            let opening = [named("message_start", start), named("content_block_start", block.into())];
             let closing = [
-                named(
-                    "content_block_stop",
-                    r#"{"type":"content_block_stop","index":0}"#.into(),
-                ),
+                named("content_block_stop", r#"{"type":"content_block_stop","index":0}"#.into()),
                 named("message_delta", end),
                 named("message_stop", r#"{"type":"message_stop"}"#.into()),
             ];
@@ -190,18 +169,8 @@ mod tests {
     #[test]
     fn whole_answers_are_json_of_the_promised_size_with_usage() {
         for (dialect, size, pointer, text) in [
-            (
-                Dialect::Openai,
-                1150..1300,
-                "/usage/prompt_tokens",
-                "/choices/0/message/content",
-            ),
-            (
-                Dialect::Anthropic,
-                1000..1100,
-                "/usage/input_tokens",
-                "/content/0/text",
-            ),
+            (Dialect::Openai, 1150..1300, "/usage/prompt_tokens", "/choices/0/message/content"),
+            (Dialect::Anthropic, 1000..1100, "/usage/input_tokens", "/content/0/text"),
         ] {
             let bytes = whole(dialect, 10_240);
             assert!(size.contains(&bytes.len()), "{dialect:?}: {} bytes", bytes.len());
@@ -225,32 +194,17 @@ mod tests {
     async fn a_stream_has_its_deltas_its_usage_and_its_end() {
         use http_body_util::BodyExt as _;
         for (dialect, end, usage) in [
-            (
-                Dialect::Openai,
-                "data: [DONE]\n\n",
-                "\"completion_tokens\":5,\"total_tokens\":105}",
-            ),
-            (
-                Dialect::Anthropic,
-                "data: {\"type\":\"message_stop\"}\n\n",
-                "\"usage\":{\"output_tokens\":5}",
-            ),
+            (Dialect::Openai, "data: [DONE]\n\n", "\"completion_tokens\":5,\"total_tokens\":105}"),
+            (Dialect::Anthropic, "data: {\"type\":\"message_stop\"}\n\n", "\"usage\":{\"output_tokens\":5}"),
         ] {
             let script = "events=5".parse().unwrap();
-            let bytes = Events::new(dialect, script, 400)
-                .collect()
-                .await
-                .unwrap()
-                .to_bytes();
+            let bytes = Events::new(dialect, script, 400).collect().await.unwrap().to_bytes();
             let text = std::str::from_utf8(&bytes).unwrap();
             assert!(text.ends_with(end) && text.contains(usage), "{text}");
             let mut stamps = 0;
             stamp::Reader::default().feed(&bytes, |_| stamps += 1);
             assert_eq!(stamps, 5);
-            for data in text
-                .lines()
-                .filter_map(|line| line.strip_prefix("data: "))
-                .filter(|d| *d != "[DONE]")
+            for data in text.lines().filter_map(|line| line.strip_prefix("data: ")).filter(|d| *d != "[DONE]")
             {
                 serde_json::from_str::<Value>(data).unwrap();
             }

@@ -21,15 +21,9 @@ pub struct Script {
 }
 
 impl Script {
-    const PLAIN: Script = Script {
-        events: 100,
-        gap: Duration::ZERO,
-    };
+    const PLAIN: Script = Script { events: 100, gap: Duration::ZERO };
     /// One event at once, then one every two seconds.
-    const IDLE: Script = Script {
-        events: 3600,
-        gap: Duration::from_secs(2),
-    };
+    const IDLE: Script = Script { events: 3600, gap: Duration::from_secs(2) };
 
     /// The script in the header, else in a model name that begins with `mock-`, else the usual 100 events at once.
     pub fn of(headers: &HeaderMap, body: &[u8]) -> Result<Script, BadScript> {
@@ -37,11 +31,7 @@ impl Script {
             return header.to_str().map_err(|_| BadScript(HEADER.into()))?.parse();
         }
         let name = model(body).unwrap_or_default();
-        match name
-            .rsplit('/')
-            .next()
-            .and_then(|name| name.strip_prefix("mock-"))
-        {
+        match name.rsplit('/').next().and_then(|name| name.strip_prefix("mock-")) {
             Some(script) => script.parse(),
             None => Ok(Script::PLAIN),
         }
@@ -106,10 +96,7 @@ mod tests {
 
     #[test]
     fn the_header_wins_over_the_model() {
-        let slow = Script {
-            events: 7,
-            gap: Duration::from_millis(20),
-        };
+        let slow = Script { events: 7, gap: Duration::from_millis(20) };
         let body = r#"{ "model" : "openai/mock-events=7,gap-us=20000" }"#;
         assert_eq!(script(None, body), Ok(slow));
         assert_eq!(script(Some("idle"), body), Ok(Script::IDLE));

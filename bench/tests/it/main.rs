@@ -13,18 +13,8 @@ use genesis_bench::{floor, load, mock};
 /// The bound addresses of a mock and of a floor before it.
 fn servers() -> (SocketAddr, SocketAddr) {
     let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-    let mock = mock::start(&mock::Options {
-        listen: any,
-        threads: 1,
-        max_seconds: 60,
-    })
-    .unwrap();
-    let floor = floor::Options {
-        listen: any,
-        upstream: mock,
-        threads: 1,
-        max_seconds: 60,
-    };
+    let mock = mock::start(&mock::Options { listen: any, threads: 1, max_seconds: 60 }).unwrap();
+    let floor = floor::Options { listen: any, upstream: mock, threads: 1, max_seconds: 60 };
     (mock, floor::start(&floor).unwrap())
 }
 
@@ -34,14 +24,7 @@ fn load(url: String, flags: &[&str]) -> load::report::Report {
         #[command(flatten)]
         options: load::Options,
     }
-    let usual = [
-        "load",
-        "--url",
-        &url,
-        "--connections=4",
-        "--seconds=0.2",
-        "--warmup=0.05",
-    ];
+    let usual = ["load", "--url", &url, "--connections=4", "--seconds=0.2", "--warmup=0.05"];
     let flags = Flags::parse_from(usual.iter().chain(flags));
     load::run(&flags.options).unwrap()
 }
@@ -51,10 +34,7 @@ fn whole_answers_pass_the_floor_unharmed() {
     let (mock, floor) = servers();
     for address in [mock, floor] {
         for (path, dialect) in [("/v1/chat/completions", "openai"), ("/v1/messages", "anthropic")] {
-            let report = load(
-                format!("http://{address}{path}"),
-                &["--dialect", dialect, "--size=20000"],
-            );
+            let report = load(format!("http://{address}{path}"), &["--dialect", dialect, "--size=20000"]);
             assert_eq!((report.errors, report.first_error), (0, None));
             assert!(report.requests > 0 && report.latency.count == report.requests);
             assert!(report.latency.p50 > 0.0 && report.latency.p50 <= report.latency.max);
@@ -71,12 +51,7 @@ fn events_arrive_stamped_and_complete() {
         assert_eq!((report.errors, report.first_error), (0, None));
         let transit = report.transit.unwrap();
         assert_eq!(transit.count, report.events);
-        assert!(
-            report.events > 30 && transit.p50 < 1e6,
-            "{} events, {} µs",
-            report.events,
-            transit.p50
-        );
+        assert!(report.events > 30 && transit.p50 < 1e6, "{} events, {} µs", report.events, transit.p50);
     }
 }
 
@@ -84,18 +59,11 @@ fn events_arrive_stamped_and_complete() {
 fn a_constant_rate_is_kept_and_its_cost_is_read() {
     let (mock, _) = servers();
     let own = std::process::id().to_string();
-    let report = load(
-        format!("http://{mock}/v1/messages"),
-        &["--rate=200", "--pid", &own],
-    );
+    let report = load(format!("http://{mock}/v1/messages"), &["--rate=200", "--pid", &own]);
     assert_eq!(report.errors, 0);
     // Every request that was due in the window is in the count, however late it was answered.
     let due = 200.0 * report.seconds;
-    assert!(
-        (report.requests as f64 - due).abs() < 2.0,
-        "{} requests instead of {due}",
-        report.requests
-    );
+    assert!((report.requests as f64 - due).abs() < 2.0, "{} requests instead of {due}", report.requests);
     assert!(report.target.unwrap().rss_max_kib > 0);
 }
 
@@ -105,10 +73,7 @@ fn wrong_answers_are_counted_and_the_first_is_shown() {
     let report = load(format!("http://{mock}/v1/nothing"), &[]);
     assert!(report.errors > 0 && report.requests == 0);
     assert!(report.first_error.unwrap().contains("404"));
-    let report = load(
-        format!("http://{mock}/v1/messages"),
-        &["--expect", "x-cache: HIT"],
-    );
+    let report = load(format!("http://{mock}/v1/messages"), &["--expect", "x-cache: HIT"]);
     assert!(report.errors > 0 && report.first_error.unwrap().contains("x-cache is None"));
 }
 
@@ -117,22 +82,14 @@ fn smoke(scenarios: &str, genesis: Option<&Path>) -> (bool, String, serde_json::
     let folder = tempfile::tempdir().unwrap();
     let json = folder.path().join("figures.json");
     let mut command = Command::new(env!("CARGO_BIN_EXE_genesis-bench"));
-    command
-        .args(["compare", "--smoke", "--scenarios", scenarios, "--json"])
-        .arg(&json);
+    command.args(["compare", "--smoke", "--scenarios", scenarios, "--json"]).arg(&json);
     if let Some(genesis) = genesis {
         command.arg("--genesis").arg(genesis);
     }
     let output = command.output().unwrap();
-    let text = [output.stdout, output.stderr]
-        .map(|bytes| String::from_utf8(bytes).unwrap())
-        .concat();
+    let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
     let figures = std::fs::read(json).unwrap_or_else(|_| panic!("no figures: {text}"));
-    (
-        output.status.success(),
-        text,
-        serde_json::from_slice(&figures).unwrap(),
-    )
+    (output.status.success(), text, serde_json::from_slice(&figures).unwrap())
 }
 
 /// A stand-in for the gateway: its commands as the comparison uses them, its data plane the floor.
@@ -162,36 +119,21 @@ fn a_smoke_comparison_without_a_gateway_finds_nothing_wrong() {
     assert!(success, "{text}");
     assert!(text.contains("| JSON 300 B, CPU per request | µs |"), "{text}");
     assert_eq!(figures["failures"].as_array().unwrap().len(), 0);
-    assert!(
-        figures["figures"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .any(|figure| figure["scenario"] == "idle")
-    );
+    assert!(figures["figures"].as_array().unwrap().iter().any(|figure| figure["scenario"] == "idle"));
 }
 
 #[test]
 fn a_gateway_is_set_up_measured_and_judged() {
     let folder = tempfile::tempdir().unwrap();
     let gateway = stand_in(folder.path());
-    let (success, text, figures) = smoke(
-        "json-300,stream-anthropic,translate-stream,start,size",
-        Some(&gateway),
-    );
+    let (success, text, figures) =
+        smoke("json-300,stream-anthropic,translate-stream,start,size", Some(&gateway));
     assert!(success, "{text}");
     let judged = figures["judged"].as_array().unwrap();
     let binary = judged.iter().find(|row| row["metric"] == "Binary").unwrap();
     assert_eq!(binary["verdict"], "**met**, stretch too");
-    for metric in [
-        "Translated stream, CPU per event",
-        "Start to first answer",
-        "Memory after start",
-    ] {
-        assert!(
-            judged.iter().any(|row| row["metric"] == metric),
-            "{metric} is not in {judged:?}"
-        );
+    for metric in ["Translated stream, CPU per event", "Start to first answer", "Memory after start"] {
+        assert!(judged.iter().any(|row| row["metric"] == metric), "{metric} is not in {judged:?}");
     }
 }
 
@@ -202,13 +144,7 @@ fn a_gateway_that_answers_wrongly_fails_the_comparison() {
     // The stand-in has no cache.
     let (success, text, figures) = smoke("cache-300", Some(&gateway));
     assert!(!success, "{text}");
-    assert!(
-        figures["judged"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .all(|row| row["metric"] != "Cache hit 300 B, CPU")
-    );
+    assert!(figures["judged"].as_array().unwrap().iter().all(|row| row["metric"] != "Cache hit 300 B, CPU"));
     let failure = figures["failures"][0].as_str().unwrap();
     assert!(
         failure.contains("cache-300 through genesis") && failure.contains("cf-aig-cache-status"),

@@ -7,12 +7,7 @@ use crate::providers::Providers;
 /// Everything wrong with a file that reads well. Positions are filled in by the caller.
 pub(crate) fn check(file: &File) -> Vec<Problem> {
     let mut problems = Vec::new();
-    problems.extend(
-        Providers::with(&file.models.providers)
-            .err()
-            .into_iter()
-            .flatten(),
-    );
+    problems.extend(Providers::with(&file.models.providers).err().into_iter().flatten());
     for (slug, patch) in &file.models.providers {
         for (index, model) in patch.models.iter().enumerate() {
             if model.id.is_empty() {
@@ -25,19 +20,14 @@ pub(crate) fn check(file: &File) -> Vec<Problem> {
         let path = join("gateway.gateways", id);
         problems.extend(settings.check().into_iter().map(|mut problem| {
             // The id is the entry itself.
-            problem.path = if problem.path == "id" {
-                path.clone()
-            } else {
-                format!("{path}.{}", problem.path)
-            };
+            problem.path =
+                if problem.path == "id" { path.clone() } else { format!("{path}.{}", problem.path) };
             problem
         }));
         // Over the API this is just "off"; whoever writes it into a file expects a limit.
         if settings.rate_limiting_limit > 0 && settings.rate_limiting_interval == 0 {
-            let problem = Problem::at(
-                format!("{path}.rate_limiting_limit"),
-                "limits nothing without an interval",
-            );
+            let problem =
+                Problem::at(format!("{path}.rate_limiting_limit"), "limits nothing without an interval");
             problems.push(problem.with_hint("add rate_limiting_interval, in seconds"));
         }
     }
@@ -68,10 +58,7 @@ fn server(file: &File) -> Vec<Problem> {
         ("connections", limits.connections),
     ] {
         if value == 0 {
-            problems.push(Problem::at(
-                format!("gateway.limits.{field}"),
-                "0 would refuse every request",
-            ));
+            problems.push(Problem::at(format!("gateway.limits.{field}"), "0 would refuse every request"));
         }
     }
     problems

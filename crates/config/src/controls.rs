@@ -22,10 +22,7 @@ impl SpendLimits {
     pub(crate) fn check(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         if self.rules.len() > 20 {
-            problems.push(Problem::at(
-                "spend_limits.rules",
-                "a gateway has at most 20 spend rules",
-            ));
+            problems.push(Problem::at("spend_limits.rules", "a gateway has at most 20 spend rules"));
         }
         for (index, rule) in self.rules.iter().enumerate() {
             let path = format!("spend_limits.rules[{index}]");
@@ -98,10 +95,7 @@ impl Guardrails {
                     .and_then(|number| number.parse::<u8>().ok())
                     .is_some_and(|number| (1..=13).contains(&number))
         };
-        let sides = [
-            ("guardrails.prompt", &self.prompt),
-            ("guardrails.response", &self.response),
-        ];
+        let sides = [("guardrails.prompt", &self.prompt), ("guardrails.response", &self.response)];
         sides
             .into_iter()
             .flat_map(|(path, side)| side.keys().map(move |category| (path, category)))
@@ -194,9 +188,7 @@ pub struct Stripe {
 
 impl fmt::Debug for Stripe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stripe")
-            .field("usage_events", &self.usage_events.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Stripe").field("usage_events", &self.usage_events.len()).finish_non_exhaustive()
     }
 }
 

@@ -215,7 +215,7 @@ fn parse(text: &str) -> Option<Value<'_>> {
 
 /// Nesting that no configuration has and that would use up a parser's stack. Brackets in texts and comments count too,
 /// which does no harm: they close again.
-fn is_too_deep(text: &str) -> bool {
+pub(crate) fn is_too_deep(text: &str) -> bool {
     let mut depth = 0_usize;
     text.bytes().any(|byte| {
         match byte {

@@ -125,9 +125,7 @@ impl Environment {
     /// An environment of these variables alone, as if the process had them.
     pub fn of<N: Into<String>, V: Into<String>>(pairs: impl IntoIterator<Item = (N, V)>) -> Self {
         let mut environment = Self::default();
-        let pairs = pairs
-            .into_iter()
-            .map(|(name, value)| (name.into(), Secret::from(value.into())));
+        let pairs = pairs.into_iter().map(|(name, value)| (name.into(), Secret::from(value.into())));
         environment.add(Source::Process, pairs);
         environment
     }
@@ -139,10 +137,7 @@ impl Environment {
 
     /// The first of several variables that has a value: its name, value and source.
     pub fn first<'n>(&self, names: &'n [String]) -> Option<(&'n str, &Secret, Source)> {
-        names.iter().find_map(|name| {
-            self.lookup(name)
-                .map(|(value, source)| (name.as_str(), value, source))
-        })
+        names.iter().find_map(|name| self.lookup(name).map(|(value, source)| (name.as_str(), value, source)))
     }
 
     /// Replaces every `${NAME}` in `text` by its value. `$${` stands for `${` itself. What a value contains is
@@ -162,9 +157,7 @@ impl Environment {
             };
             let name = &rest[at + 2..at + 2 + length];
             result.push_str(&rest[..at]);
-            let (value, _) = self.lookup(name).ok_or_else(|| Unresolved {
-                name: name.to_owned(),
-            })?;
+            let (value, _) = self.lookup(name).ok_or_else(|| Unresolved { name: name.to_owned() })?;
             result.push_str(value.expose_secret());
             rest = &rest[at + 2 + length + 1..];
         }
@@ -209,10 +202,7 @@ pub struct NoHome;
 fn read_dot_env(path: &Path, warnings: &mut Vec<String>) -> Vec<(String, Secret)> {
     let Ok(lines) = dotenvy::from_path_iter(path) else {
         if path.exists() {
-            warnings.push(format!(
-                "cannot read {}; its variables are missing",
-                path.display()
-            ));
+            warnings.push(format!("cannot read {}; its variables are missing", path.display()));
         }
         return Vec::new();
     };
@@ -236,10 +226,7 @@ fn read_dot_env(path: &Path, warnings: &mut Vec<String>) -> Vec<(String, Secret)
                 ));
             }
             Err(_) => {
-                warnings.push(format!(
-                    "cannot read {} to its end; variables may be missing",
-                    path.display()
-                ));
+                warnings.push(format!("cannot read {} to its end; variables may be missing", path.display()));
                 break;
             }
         }
@@ -249,9 +236,7 @@ fn read_dot_env(path: &Path, warnings: &mut Vec<String>) -> Vec<(String, Secret)
 
 /// `$SHELL` if the system lists it as a shell: a variable alone must not decide what is run.
 fn login_shell(environment: &Environment, trusted_shells: &Path) -> PathBuf {
-    let shell = environment
-        .lookup("SHELL")
-        .filter(|(_, source)| *source == Source::Process);
+    let shell = environment.lookup("SHELL").filter(|(_, source)| *source == Source::Process);
     let listed = fs::read_to_string(trusted_shells).unwrap_or_default();
     shell
         .map(|(shell, _)| shell.expose_secret())
@@ -306,28 +291,14 @@ mod tests {
     #[test]
     fn the_home_folder_can_be_moved() {
         let home = |set: &[(&str, &str)]| {
-            let set: HashMap<String, PathBuf> = set
-                .iter()
-                .map(|(name, path)| ((*name).to_owned(), PathBuf::from(path)))
-                .collect();
+            let set: HashMap<String, PathBuf> =
+                set.iter().map(|(name, path)| ((*name).to_owned(), PathBuf::from(path))).collect();
             home_dir_from(|name| set.get(name).cloned())
         };
-        assert_eq!(
-            home(&[("HOME", "/home/a")]),
-            Ok(PathBuf::from("/home/a/.genesis"))
-        );
-        assert_eq!(
-            home(&[("HOME", "/home/a"), ("GENESIS_HOME", "/srv/g")]),
-            Ok(PathBuf::from("/srv/g"))
-        );
-        assert_eq!(
-            home(&[("HOME", "/home/a"), ("GENESIS_HOME", "~/g")]),
-            Ok(PathBuf::from("/home/a/g"))
-        );
-        assert_eq!(
-            home(&[("HOME", "/home/a"), ("GENESIS_HOME", "")]),
-            Ok(PathBuf::from("/home/a/.genesis"))
-        );
+        assert_eq!(home(&[("HOME", "/home/a")]), Ok(PathBuf::from("/home/a/.genesis")));
+        assert_eq!(home(&[("HOME", "/home/a"), ("GENESIS_HOME", "/srv/g")]), Ok(PathBuf::from("/srv/g")));
+        assert_eq!(home(&[("HOME", "/home/a"), ("GENESIS_HOME", "~/g")]), Ok(PathBuf::from("/home/a/g")));
+        assert_eq!(home(&[("HOME", "/home/a"), ("GENESIS_HOME", "")]), Ok(PathBuf::from("/home/a/.genesis")));
         assert_eq!(home(&[]), Err(NoHome));
     }
 }

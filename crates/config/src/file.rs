@@ -10,6 +10,7 @@ use std::{fmt, fs, io};
 use genesis_wire::Dialect;
 use serde::Deserialize;
 
+use crate::edit::is_too_deep;
 use crate::environment::Environment;
 use crate::gateway::GatewaySettings;
 use crate::money::Usd;
@@ -39,6 +40,13 @@ impl File {
         if text.trim().is_empty() {
             return Ok(Self::default());
         }
+        if is_too_deep(text) {
+            let problem = Problem::at(
+                "",
+                "is nested deeper than any configuration; it would use up the reader's stack",
+            );
+            return Err(vec![problem]);
+        }
         let mut file: Self = read::read(text)?;
         let mut problems = read::lists_for_objects(text, OBJECTS);
         problems.extend(file.name_gateways());
@@ -57,10 +65,7 @@ impl File {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => {
-                return Err(LoadError::Unreadable {
-                    path: path.to_owned(),
-                    error,
-                });
+                return Err(LoadError::Unreadable { path: path.to_owned(), error });
             }
         };
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
@@ -75,25 +80,12 @@ impl File {
         let mut texts = Vec::new();
         for (slug, patch) in &self.models.providers {
             let path = join("models.providers", slug);
-            texts.extend(
-                patch
-                    .base_url
-                    .as_deref()
-                    .map(|text| (format!("{path}.baseUrl"), text)),
-            );
-            texts.extend(
-                patch
-                    .api_key
-                    .as_ref()
-                    .map(|text| (format!("{path}.apiKey"), text.expose_secret())),
-            );
+            texts.extend(patch.base_url.as_deref().map(|text| (format!("{path}.baseUrl"), text)));
+            texts.extend(patch.api_key.as_ref().map(|text| (format!("{path}.apiKey"), text.expose_secret())));
             let headers = patch.headers.iter();
             texts.extend(headers.map(|(name, text)| (join(&format!("{path}.headers"), name), text.as_str())));
         }
-        let stores = [
-            ("gateway.store", &self.gateway.store),
-            ("gateway.shared", &self.gateway.shared),
-        ];
+        let stores = [("gateway.store", &self.gateway.store), ("gateway.shared", &self.gateway.shared)];
         for (path, text) in stores {
             texts.extend(text.as_ref().map(|text| (path.to_owned(), text.expose_secret())));
         }
@@ -178,10 +170,7 @@ pub(crate) fn readable_by_others(path: &Path) -> Option<String> {
 fn unreadable_hint(error: &io::Error, path: &Path) -> String {
     match error.kind() {
         io::ErrorKind::PermissionDenied => {
-            format!(
-                "make it readable for the user who runs genesis: chmod u+r {}",
-                path.display()
-            )
+            format!("make it readable for the user who runs genesis: chmod u+r {}", path.display())
         }
         io::ErrorKind::InvalidData => "save it as UTF-8 text".to_owned(),
         io::ErrorKind::IsADirectory => {
@@ -192,11 +181,7 @@ fn unreadable_hint(error: &io::Error, path: &Path) -> String {
 }
 
 fn list(problems: &[Problem]) -> String {
-    problems
-        .iter()
-        .map(Problem::to_string)
-        .collect::<Vec<_>>()
-        .join("\n")
+    problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n")
 }
 
 /// `agents`: what the client commands use.
@@ -281,10 +266,7 @@ impl fmt::Debug for ProviderPatch {
             .field("base_url", &self.base_url)
             .field("api", &self.api)
             .field("api_key", &self.api_key)
-            .field(
-                "headers",
-                &self.headers.iter().map(|(name, _)| name).collect::<Vec<_>>(),
-            )
+            .field("headers", &self.headers.iter().map(|(name, _)| name).collect::<Vec<_>>())
             .field("provider_auth", &self.provider_auth)
             .field("models", &self.models.len())
             .finish_non_exhaustive()
@@ -384,10 +366,7 @@ pub struct ShellEnv {
 
 impl Default for ShellEnv {
     fn default() -> Self {
-        Self {
-            enabled: false,
-            timeout_ms: 15_000,
-        }
+        Self { enabled: false, timeout_ms: 15_000 }
     }
 }
 

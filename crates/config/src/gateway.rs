@@ -112,10 +112,7 @@ impl Default for GatewaySettings {
 impl GatewaySettings {
     /// Default settings under an id.
     pub fn named(id: impl Into<String>) -> Self {
-        Self {
-            id: id.into(),
-            ..Self::default()
-        }
+        Self { id: id.into(), ..Self::default() }
     }
 
     /// The gateway that is used where none is named, and created on its first authenticated request.
@@ -126,9 +123,8 @@ impl GatewaySettings {
     /// Reads a body of the management API: unknown and read-only fields are dropped and `null` counts as
     /// missing, as Cloudflare has it. Bounds are not checked yet; see [`GatewaySettings::check`].
     pub fn from_api(body: serde_json::Map<String, serde_json::Value>) -> Result<Self, Problem> {
-        let known = body
-            .into_iter()
-            .filter(|(name, value)| FIELDS.contains(&name.as_str()) && !value.is_null());
+        let known =
+            body.into_iter().filter(|(name, value)| FIELDS.contains(&name.as_str()) && !value.is_null());
         let known = serde_json::Value::Object(known.collect());
         serde_path_to_error::deserialize(known).map_err(|error| {
             let path = error.path().to_string();
@@ -144,41 +140,20 @@ impl GatewaySettings {
         }
         let mut bound = |field: &str, value: u64, low: u64, high: u64| {
             if !(low..=high).contains(&value) {
-                problems.push(Problem::at(
-                    field,
-                    format!("{value} is out of bounds: {low} to {high}"),
-                ));
+                problems.push(Problem::at(field, format!("{value} is out of bounds: {low} to {high}")));
             }
         };
         bound("cache_ttl", self.cache_ttl, 0, MONTH_SECONDS);
         bound("log_management", self.log_management, 10_000, 10_000_000);
         bound("retry_delay", self.retry_delay.unwrap_or(0), 0, 5_000);
-        bound(
-            "retry_max_attempts",
-            self.retry_max_attempts.unwrap_or(1).into(),
-            1,
-            5,
-        );
-        bound(
-            "rate_limiting_interval",
-            self.rate_limiting_interval,
-            0,
-            u64::from(u32::MAX),
-        );
-        bound(
-            "rate_limiting_limit",
-            self.rate_limiting_limit,
-            0,
-            u64::from(u32::MAX),
-        );
+        bound("retry_max_attempts", self.retry_max_attempts.unwrap_or(1).into(), 1, 5);
+        bound("rate_limiting_interval", self.rate_limiting_interval, 0, u64::from(u32::MAX));
+        bound("rate_limiting_limit", self.rate_limiting_limit, 0, u64::from(u32::MAX));
         problems.extend(self.spend_limits.iter().flat_map(SpendLimits::check));
         problems.extend(self.guardrails.iter().flat_map(Guardrails::check));
         for (index, exporter) in self.otel.iter().enumerate() {
             if !exporter.url.starts_with("https://") && !exporter.url.starts_with("http://") {
-                problems.push(Problem::at(
-                    format!("otel[{index}].url"),
-                    "expected an http or https address",
-                ));
+                problems.push(Problem::at(format!("otel[{index}].url"), "expected an http or https address"));
             }
         }
         problems

@@ -4,12 +4,7 @@
 pub(crate) fn candidates(model: &str) -> Vec<String> {
     let mut names = Vec::new();
     // Paths carry Bedrock's colon percent-encoded.
-    let name = model
-        .trim()
-        .to_ascii_lowercase()
-        .replace("%3a", ":")
-        .replace("%2f", "/")
-        .replace("%40", "@");
+    let name = model.trim().to_ascii_lowercase().replace("%3a", ":").replace("%2f", "/").replace("%40", "@");
     // `models/gemini-…`, `publishers/google/models/…`, `arn:…:foundation-model/…`, `arn:…:inference-profile/…`
     let path_free = ["models/", "foundation-model/", "inference-profile/"]
         .iter()
@@ -66,9 +61,8 @@ fn family(name: &str) -> Option<String> {
     {
         return Some(family.to_owned());
     }
-    let (family, date) = name
-        .is_char_boundary(name.len().checked_sub(11)?)
-        .then(|| name.split_at(name.len() - 11))?;
+    let (family, date) =
+        name.is_char_boundary(name.len().checked_sub(11)?).then(|| name.split_at(name.len() - 11))?;
     let parts: Vec<&str> = date.split('-').collect();
     match parts.as_slice() {
         ["", year, month, day] if is_compact_date(&[*year, *month, *day].concat()) => Some(family.to_owned()),
@@ -87,10 +81,7 @@ mod tests {
     #[test]
     fn the_name_as_written_is_tried_first_and_its_family_last() {
         let names = candidates("us.anthropic.claude-haiku-4-5-20251001-v1%3A0");
-        assert_eq!(
-            names.first().map(String::as_str),
-            Some("us.anthropic.claude-haiku-4-5-20251001-v1:0")
-        );
+        assert_eq!(names.first().map(String::as_str), Some("us.anthropic.claude-haiku-4-5-20251001-v1:0"));
         assert!(names.contains(&"anthropic.claude-haiku-4-5-20251001-v1:0".to_owned()));
 
         let names = candidates("openai/GPT-5.2-20251211");
@@ -101,16 +92,8 @@ mod tests {
 
     #[test]
     fn no_name_breaks_it() {
-        for name in [
-            "",
-            "/",
-            "-",
-            "é-2025-01-01",
-            "日本語モデル",
-            "models/",
-            "a-2025-1-011",
-            "🦀🦀🦀🦀",
-        ] {
+        for name in ["", "/", "-", "é-2025-01-01", "日本語モデル", "models/", "a-2025-1-011", "🦀🦀🦀🦀"]
+        {
             candidates(name);
         }
     }

@@ -16,9 +16,7 @@ impl Usd {
     /// Reads decimal text such as `25`, `0.075` or `3e-6`; digits below a nano-USD are rounded half up.
     /// `None` for anything but a decimal number that fits.
     pub fn parse(text: &str) -> Option<Self> {
-        scaled(text, 9)
-            .and_then(|nano| i64::try_from(nano).ok())
-            .map(Self)
+        scaled(text, 9).and_then(|nano| i64::try_from(nano).ok()).map(Self)
     }
 }
 
@@ -98,18 +96,13 @@ pub(crate) fn scaled(text: &str, exponent: i32) -> Option<i128> {
     if digits.is_empty() || digits.len() > 60 || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
         return None;
     }
-    let shift = exponent
-        .checked_add(power)?
-        .checked_sub(i32::try_from(part.len()).ok()?)?;
+    let shift = exponent.checked_add(power)?.checked_sub(i32::try_from(part.len()).ok()?)?;
     let value = if shift >= 0 {
         let value = digits.trim_start_matches('0');
         if value.is_empty() {
             0
         } else {
-            value
-                .parse::<i128>()
-                .ok()?
-                .checked_mul(10_i128.checked_pow(shift.unsigned_abs())?)?
+            value.parse::<i128>().ok()?.checked_mul(10_i128.checked_pow(shift.unsigned_abs())?)?
         }
     } else {
         // Cut off digit by digit; only the first one lost decides the rounding.
@@ -120,11 +113,7 @@ pub(crate) fn scaled(text: &str, exponent: i32) -> Option<i128> {
         } else {
             let (kept, lost) = padded.split_at(padded.len() - cut);
             let kept = kept.trim_start_matches('0');
-            let kept = if kept.is_empty() {
-                0
-            } else {
-                kept.parse::<i128>().ok()?
-            };
+            let kept = if kept.is_empty() { 0 } else { kept.parse::<i128>().ok()? };
             kept + i128::from(lost.as_bytes()[0] >= b'5')
         }
     };

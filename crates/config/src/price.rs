@@ -56,17 +56,10 @@ impl Price {
     /// largest amount rather than a wrong one.
     pub fn cost(&self, usage: &Usage) -> Cost {
         if let Some(nano_usd) = self.fixed {
-            return Cost {
-                nano_usd,
-                formula: format!("${} as given", Usd(nano_usd)),
-            };
+            return Cost { nano_usd, formula: format!("${} as given", Usd(nano_usd)) };
         }
         let rates = self.rates_for(usage);
-        let reasoning = if rates.reasoning == rates.output {
-            0
-        } else {
-            usage.reasoning.min(usage.output)
-        };
+        let reasoning = if rates.reasoning == rates.output { 0 } else { usage.reasoning.min(usage.output) };
         let terms = [
             ("input", usage.input, rates.input),
             ("cache_read", usage.cache_read, rates.cache_read),
@@ -76,10 +69,7 @@ impl Price {
             ("reasoning", reasoning, rates.reasoning),
         ];
         // Six products of a u64 and a positive i64 fit an i128 with room to spare.
-        let sum: i128 = terms
-            .iter()
-            .map(|(_, tokens, rate)| i128::from(*tokens) * i128::from(*rate))
-            .sum();
+        let sum: i128 = terms.iter().map(|(_, tokens, rate)| i128::from(*tokens) * i128::from(*rate)).sum();
         let rounded = (sum + 500_000).div_euclid(1_000_000) + i128::from(self.per_request);
         let mut formula = String::with_capacity(96);
         let plus = |formula: &String| if formula.is_empty() { "" } else { " + " };
@@ -124,13 +114,7 @@ impl Price {
             output,
             reasoning: output,
         };
-        Some(Self {
-            id: "custom".to_owned(),
-            rates,
-            tiers: Vec::new(),
-            per_request: 0,
-            fixed,
-        })
+        Some(Self { id: "custom".to_owned(), rates, tiers: Vec::new(), per_request: 0, fixed })
     }
 
     /// The price the operator wrote into the file.
@@ -155,19 +139,10 @@ impl Price {
     }
 
     fn rates_for(&self, usage: &Usage) -> Rates {
-        let input = [
-            usage.input,
-            usage.cache_read,
-            usage.cache_write,
-            usage.cache_write_1h,
-        ]
-        .into_iter()
-        .fold(0_u64, u64::saturating_add);
-        self.tiers
-            .iter()
-            .rev()
-            .find(|tier| input > tier.above)
-            .map_or(self.rates, |tier| tier.rates)
+        let input = [usage.input, usage.cache_read, usage.cache_write, usage.cache_write_1h]
+            .into_iter()
+            .fold(0_u64, u64::saturating_add);
+        self.tiers.iter().rev().find(|tier| input > tier.above).map_or(self.rates, |tier| tier.rates)
     }
 }
 

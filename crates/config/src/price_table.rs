@@ -26,10 +26,7 @@ impl PriceTable {
         BUILTIN.get_or_init(|| {
             let index: Index<'static> = serde_json::from_str(include_str!("../data/prices.json"))
                 .expect("the embedded table is read by every test");
-            let shelf = |text: &'static RawValue| Shelf {
-                text: text.get(),
-                models: OnceLock::new(),
-            };
+            let shelf = |text: &'static RawValue| Shelf { text: text.get(), models: OnceLock::new() };
             Self {
                 as_of: index.as_of.to_owned(),
                 providers: index
@@ -70,10 +67,7 @@ impl PriceTable {
     /// The ids of all models of a provider.
     pub fn models(&self, provider: &str) -> impl Iterator<Item = &str> {
         let shelf = self.providers.get(provider);
-        shelf
-            .into_iter()
-            .flat_map(|shelf| &shelf.read().models)
-            .map(|model| model.id.as_str())
+        shelf.into_iter().flat_map(|shelf| &shelf.read().models).map(|model| model.id.as_str())
     }
 
     /// The model, and the provider of the table it was found under. Some providers sell others' models (Azure
@@ -86,10 +80,7 @@ impl PriceTable {
             return Some((name, found));
         }
         let names = candidates(model);
-        let fallbacks = own
-            .fallback
-            .iter()
-            .filter_map(|name| self.providers.get_key_value(name));
+        let fallbacks = own.fallback.iter().filter_map(|name| self.providers.get_key_value(name));
         std::iter::once((name, own))
             .chain(fallbacks.map(|(name, shelf)| (name, shelf.read())))
             .find_map(|(shelf, models)| Some((shelf.as_str(), models.find(&names)?)))
@@ -127,9 +118,7 @@ struct Models {
 
 impl Models {
     fn find(&self, names: &[String]) -> Option<&Model> {
-        names
-            .iter()
-            .find_map(|name| self.models.iter().find(|model| model.rule.matches(name)))
+        names.iter().find_map(|name| self.models.iter().find(|model| model.rule.matches(name)))
     }
 }
 
@@ -145,12 +134,7 @@ struct Model {
 impl Model {
     fn price(&self, provider: &str, as_of: &str, at_ms: i64) -> Price {
         let at = Moment::of(at_ms);
-        let holds = self
-            .prices
-            .iter()
-            .rev()
-            .find(|row| row.holds(&at))
-            .or(self.prices.first());
+        let holds = self.prices.iter().rev().find(|row| row.holds(&at)).or(self.prices.first());
         let row = holds.expect("a test finds a price in every model");
         let claude = self.id.contains("claude");
         Price {
@@ -159,10 +143,7 @@ impl Model {
             tiers: row
                 .tiers
                 .iter()
-                .map(|(above, rates)| Tier {
-                    above: *above,
-                    rates: rates.complete(claude),
-                })
+                .map(|(above, rates)| Tier { above: *above, rates: rates.complete(claude) })
                 .collect(),
             per_request: row.req.unwrap_or(0),
             fixed: None,
@@ -272,19 +253,12 @@ fn digits_match(pattern: &str, name: &str) -> bool {
         Some(pattern) => (pattern, true),
         None => (pattern, false),
     };
-    let length = if open_ended {
-        name.len() >= pattern.len()
-    } else {
-        name.len() == pattern.len()
-    };
+    let length = if open_ended { name.len() >= pattern.len() } else { name.len() == pattern.len() };
     length
-        && pattern
-            .bytes()
-            .zip(name.bytes())
-            .all(|(expected, found)| match expected {
-                b'#' => found.is_ascii_digit(),
-                _ => expected == found,
-            })
+        && pattern.bytes().zip(name.bytes()).all(|(expected, found)| match expected {
+            b'#' => found.is_ascii_digit(),
+            _ => expected == found,
+        })
 }
 
 /// A time as the table's conditions see it.
@@ -299,10 +273,7 @@ impl Moment {
     fn of(ms: i64) -> Self {
         let minutes = ms.div_euclid(60_000);
         let (year, month, day) = civil(minutes.div_euclid(1_440));
-        Self {
-            day: format!("{year:04}-{month:02}-{day:02}"),
-            minute: minutes.rem_euclid(1_440) as u32,
-        }
+        Self { day: format!("{year:04}-{month:02}-{day:02}"), minute: minutes.rem_euclid(1_440) as u32 }
     }
 }
 
@@ -315,11 +286,7 @@ fn civil(days: i64) -> (i64, i64, i64) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    };
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
@@ -335,28 +302,16 @@ mod tests {
             let models = shelf.read();
             assert!(!models.models.is_empty(), "{provider}");
             for fallback in &models.fallback {
-                assert!(
-                    table.providers.contains_key(fallback),
-                    "{provider} falls back to {fallback}"
-                );
+                assert!(table.providers.contains_key(fallback), "{provider} falls back to {fallback}");
             }
             for model in &models.models {
                 assert!(!model.prices.is_empty(), "{provider}/{}", model.id);
                 for row in &model.prices {
-                    assert!(
-                        row.tiers.is_sorted_by_key(|(above, _)| *above),
-                        "{provider}/{}",
-                        model.id
-                    );
+                    assert!(row.tiers.is_sorted_by_key(|(above, _)| *above), "{provider}/{}", model.id);
                     let rates = std::iter::once(&row.rates).chain(row.tiers.iter().map(|(_, rates)| rates));
                     for rate in rates.map(|rates| rates.complete(true)) {
-                        let all = [
-                            rate.input,
-                            rate.cache_read,
-                            rate.cache_write,
-                            rate.cache_write_1h,
-                            rate.output,
-                        ];
+                        let all =
+                            [rate.input, rate.cache_read, rate.cache_write, rate.cache_write_1h, rate.output];
                         assert!(
                             all.iter().all(|rate| (0..=100_000_000_000_000).contains(rate)),
                             "{provider}/{}",
@@ -384,22 +339,12 @@ mod tests {
     #[test]
     fn a_price_holds_from_its_day_and_within_its_hours() {
         let row = |text: &str| serde_json::from_str::<Row>(text).unwrap();
-        let at = |minute| Moment {
-            day: "2026-11-22".to_owned(),
-            minute,
-        };
+        let at = |minute| Moment { day: "2026-11-22".to_owned(), minute };
         assert!(row(r#"{"in":1,"from":"2026-11-22"}"#).holds(&at(0)));
         assert!(!row(r#"{"in":1,"from":"2026-11-23"}"#).holds(&at(1_439)));
-        let (day, night) = (
-            row(r#"{"in":1,"utc":[30,990]}"#),
-            row(r#"{"in":1,"utc":[990,30]}"#),
-        );
+        let (day, night) = (row(r#"{"in":1,"utc":[30,990]}"#), row(r#"{"in":1,"utc":[990,30]}"#));
         for (minute, by_day) in [(29, false), (30, true), (989, true), (990, false), (1_439, false)] {
-            assert_eq!(
-                (day.holds(&at(minute)), night.holds(&at(minute))),
-                (by_day, !by_day),
-                "{minute}"
-            );
+            assert_eq!((day.holds(&at(minute)), night.holds(&at(minute))), (by_day, !by_day), "{minute}");
         }
     }
 

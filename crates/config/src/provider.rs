@@ -69,10 +69,7 @@ pub enum Auth {
 
 impl Auth {
     pub fn bearer() -> Self {
-        Self::Header {
-            name: "authorization".to_owned(),
-            prefix: "Bearer ".to_owned(),
-        }
+        Self::Header { name: "authorization".to_owned(), prefix: "Bearer ".to_owned() }
     }
 }
 
@@ -115,9 +112,7 @@ impl Provider {
     pub fn upstream_url(&self, account: &str, rest: &str) -> Result<String, UrlError> {
         check_path(rest)?;
         if self.routes.is_empty() {
-            return Err(UrlError::NoBaseUrl {
-                slug: self.slug.clone(),
-            });
+            return Err(UrlError::NoBaseUrl { slug: self.slug.clone() });
         }
         let versioned = self.version.apply(rest);
         let url = self.routes.iter().find_map(|route| {
@@ -125,39 +120,24 @@ impl Provider {
             route.expand(account, rest)
         });
         match url {
-            Some(url) if url.contains("${") => Err(UrlError::Unresolved {
-                slug: self.slug.clone(),
-            }),
+            Some(url) if url.contains("${") => Err(UrlError::Unresolved { slug: self.slug.clone() }),
             Some(url) => Ok(url),
             None => Err(UrlError::NoRoute {
                 slug: self.slug.clone(),
-                expected: self
-                    .routes
-                    .iter()
-                    .map(Template::to_string)
-                    .collect::<Vec<_>>()
-                    .join(", "),
+                expected: self.routes.iter().map(Template::to_string).collect::<Vec<_>>().join(", "),
             }),
         }
     }
 
     /// Checks a full URL from the request header named by `target_header`.
     pub fn target_url(&self, target: &str) -> Result<String, UrlError> {
-        let refused = || UrlError::Target {
-            slug: self.slug.clone(),
-            hosts: self.target_hosts.join(", "),
-        };
+        let refused = || UrlError::Target { slug: self.slug.clone(), hosts: self.target_hosts.join(", ") };
         let rest = target.strip_prefix("https://").ok_or_else(refused)?;
         let host = rest.split(['/', '?']).next().unwrap_or_default();
-        let plain = host
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '.');
+        let plain = host.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '.');
         let host = host.to_ascii_lowercase();
         let allowed = self.target_hosts.iter().any(|allowed| {
-            host == *allowed
-                || host
-                    .strip_suffix(allowed.as_str())
-                    .is_some_and(|left| left.ends_with('.'))
+            host == *allowed || host.strip_suffix(allowed.as_str()).is_some_and(|left| left.ends_with('.'))
         });
         if !plain || !allowed || target.chars().any(|c| c.is_ascii_control() || "#\\ ".contains(c)) {
             return Err(refused());
@@ -218,17 +198,11 @@ impl fmt::Debug for Provider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Provider")
             .field("slug", &self.slug)
-            .field(
-                "routes",
-                &self.routes.iter().map(Template::url).collect::<Vec<_>>(),
-            )
+            .field("routes", &self.routes.iter().map(Template::url).collect::<Vec<_>>())
             .field("auth", &self.auth)
             .field("version", &self.version)
             .field("dialects", &self.dialects)
-            .field(
-                "headers",
-                &self.headers.iter().map(|(name, _)| name).collect::<Vec<_>>(),
-            )
+            .field("headers", &self.headers.iter().map(|(name, _)| name).collect::<Vec<_>>())
             .field("api_key", &self.api_key)
             .field("custom", &self.custom)
             .finish_non_exhaustive()
@@ -256,21 +230,11 @@ pub enum UrlError {
 
 /// Refuses what an upstream, or a proxy before it, could read as another path.
 fn check_path(rest: &str) -> Result<(), UrlError> {
-    if rest
-        .bytes()
-        .any(|byte| byte <= b' ' || byte >= 0x7f || b"?#\\".contains(&byte))
-    {
+    if rest.bytes().any(|byte| byte <= b' ' || byte >= 0x7f || b"?#\\".contains(&byte)) {
         return Err(UrlError::BadCharacter);
     }
-    let decoded = rest
-        .to_ascii_lowercase()
-        .replace("%2e", ".")
-        .replace("%2f", "/")
-        .replace("%5c", "/");
-    match decoded
-        .split('/')
-        .any(|segment| segment == "." || segment == "..")
-    {
+    let decoded = rest.to_ascii_lowercase().replace("%2e", ".").replace("%2f", "/").replace("%5c", "/");
+    match decoded.split('/').any(|segment| segment == "." || segment == "..") {
         true => Err(UrlError::DotSegment),
         false => Ok(()),
     }
@@ -282,9 +246,7 @@ pub(crate) fn check_base_url(url: &str) -> Result<String, &'static str> {
     if trimmed.contains(['<', '>']) {
         return Err("still has a <placeholder>; put the real value there");
     }
-    let rest = trimmed
-        .strip_prefix("https://")
-        .or_else(|| trimmed.strip_prefix("http://"));
+    let rest = trimmed.strip_prefix("https://").or_else(|| trimmed.strip_prefix("http://"));
     // The whole address may come from a variable.
     let Some(rest) = rest else {
         return if trimmed.starts_with("${") {

@@ -46,11 +46,7 @@ impl Providers {
                 })),
             }
         }
-        if problems.is_empty() {
-            Ok(providers)
-        } else {
-            Err(problems)
-        }
+        if problems.is_empty() { Ok(providers) } else { Err(problems) }
     }
 
     /// The provider a slug names: a row, an alias of one (`xai` is `grok`), or `custom-x` for the operator's `x`.
@@ -58,11 +54,7 @@ impl Providers {
         self.rows
             .get(slug)
             .or_else(|| self.rows.get(self.aliases.get(slug)?))
-            .or_else(|| {
-                self.rows
-                    .get(slug.strip_prefix("custom-")?)
-                    .filter(|provider| provider.custom)
-            })
+            .or_else(|| self.rows.get(slug.strip_prefix("custom-")?).filter(|provider| provider.custom))
     }
 
     /// All providers, by slug.
@@ -72,10 +64,7 @@ impl Providers {
 
     /// The slug somebody most probably meant.
     pub fn nearest(&self, slug: &str) -> Option<&str> {
-        nearest(
-            slug,
-            self.rows.keys().chain(self.aliases.keys()).map(String::as_str),
-        )
+        nearest(slug, self.rows.keys().chain(self.aliases.keys()).map(String::as_str))
     }
 
     fn from_rows(rows: Vec<Row>) -> Self {
@@ -83,26 +72,19 @@ impl Providers {
             .iter()
             .flat_map(|row| row.aliases.iter().map(|alias| (alias.clone(), row.slug.clone())))
             .collect();
-        let rows = rows
-            .into_iter()
-            .map(|row| (row.slug.clone(), row.into_provider()))
-            .collect();
+        let rows = rows.into_iter().map(|row| (row.slug.clone(), row.into_provider())).collect();
         Self { rows, aliases }
     }
 
     fn patched(&self, slug: &str, patch: &ProviderPatch) -> Result<Provider, Vec<Problem>> {
-        let known = self
-            .rows
-            .get(slug)
-            .or_else(|| self.rows.get(self.aliases.get(slug)?));
+        let known = self.rows.get(slug).or_else(|| self.rows.get(self.aliases.get(slug)?));
         match known {
             Some(row) => row.merged(patch),
             None if patch.base_url.is_none() => {
                 let problem = Problem::at("", format!("no provider is called `{slug}`"));
                 Err(vec![match self.nearest(slug) {
-                    Some(meant) => problem.with_hint(format!(
-                        "did you mean `{meant}`? A provider of your own needs a baseUrl"
-                    )),
+                    Some(meant) => problem
+                        .with_hint(format!("did you mean `{meant}`? A provider of your own needs a baseUrl")),
                     None => problem.with_hint("a provider of your own needs a baseUrl"),
                 }])
             }
@@ -159,9 +141,7 @@ impl Provider {
         }
         for (name, value) in &patch.headers {
             problems.extend(header_problem(name, value));
-            merged
-                .headers
-                .retain(|(other, _)| !other.eq_ignore_ascii_case(name));
+            merged.headers.retain(|(other, _)| !other.eq_ignore_ascii_case(name));
             merged.headers.push((name.clone(), value.clone()));
         }
         if !problems.is_empty() {
@@ -189,14 +169,9 @@ impl Provider {
         let path = self.base.get(host_end(&self.base)..).unwrap_or_default();
         let last = path.rsplit('/').next().unwrap_or_default();
         for (dialect, endpoint) in &mut self.endpoints {
-            let openai = matches!(
-                dialect,
-                Dialect::OpenAiChat | Dialect::OpenAiEmbeddings | Dialect::OpenAiResponses
-            );
-            if let Some(rest) = endpoint
-                .strip_prefix(last)
-                .and_then(|rest| rest.strip_prefix('/'))
-            {
+            let openai =
+                matches!(dialect, Dialect::OpenAiChat | Dialect::OpenAiEmbeddings | Dialect::OpenAiResponses);
+            if let Some(rest) = endpoint.strip_prefix(last).and_then(|rest| rest.strip_prefix('/')) {
                 *endpoint = rest.to_owned();
             } else if self.custom && openai && path.is_empty() {
                 *endpoint = format!("v1/{endpoint}");
@@ -215,9 +190,7 @@ impl Provider {
         for route in &mut self.routes {
             let url = route.url();
             let own_base = Some(self.base.as_str()).filter(|base| !base.is_empty());
-            let below = own_base
-                .and_then(|base| url.strip_prefix(base))
-                .unwrap_or(&url[host_end(url)..]);
+            let below = own_base.and_then(|base| url.strip_prefix(base)).unwrap_or(&url[host_end(url)..]);
             *route = route.with_url(format!("{base}{below}"));
         }
         if self.routes.is_empty() {
@@ -236,10 +209,7 @@ impl Provider {
 const RELAY: &str = "cloudflare-ai-gateway";
 
 fn usual_auth(api: Api) -> Auth {
-    let header = |name: &str| Auth::Header {
-        name: name.to_owned(),
-        prefix: String::new(),
-    };
+    let header = |name: &str| Auth::Header { name: name.to_owned(), prefix: String::new() };
     match api {
         Api::AnthropicMessages => header("x-api-key"),
         Api::GoogleGenerativeAi => header("x-goog-api-key"),
@@ -261,12 +231,7 @@ pub(crate) fn key_slots(auth: &Auth, more: &[String]) -> Vec<String> {
         Auth::None => None,
     };
     let mut slots: Vec<String> = own.into_iter().collect();
-    slots.extend(
-        more.iter()
-            .filter(|name| !slots.contains(name))
-            .cloned()
-            .collect::<Vec<_>>(),
-    );
+    slots.extend(more.iter().filter(|name| !slots.contains(name)).cloned().collect::<Vec<_>>());
     slots
 }
 
@@ -304,21 +269,13 @@ fn header_problem(name: &str, value: &str) -> Option<Problem> {
         });
     }
     if value.chars().any(char::is_control) {
-        return Some(Problem::at(
-            path,
-            "the value has a line break or control character",
-        ));
+        return Some(Problem::at(path, "the value has a line break or control character"));
     }
-    let problem = value
-        .starts_with("Bearer:")
-        .then(|| Problem::at(path, "`Bearer:` is no scheme"));
+    let problem = value.starts_with("Bearer:").then(|| Problem::at(path, "`Bearer:` is no scheme"));
     problem.map(|problem| problem.with_hint("write `Bearer ` with a space and no colon"))
 }
 
 /// Whether text can be a header name (RFC 9110 `token`).
 fn is_token(name: &str) -> bool {
-    !name.is_empty()
-        && name
-            .bytes()
-            .all(|c| c.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&c))
+    !name.is_empty() && name.bytes().all(|c| c.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&c))
 }

@@ -57,14 +57,9 @@ pub(crate) fn lists_for_objects(text: &str, patterns: &[&str]) -> Vec<Problem> {
     for pattern in patterns {
         let mut places = vec![(String::new(), &root)];
         for part in pattern.split('.').filter(|part| !part.is_empty()) {
-            places = places
-                .into_iter()
-                .flat_map(|(path, value)| below(path, value, part))
-                .collect();
+            places = places.into_iter().flat_map(|(path, value)| below(path, value, part)).collect();
         }
-        let lists = places
-            .into_iter()
-            .filter(|(_, value)| matches!(value, Value::Array(_)));
+        let lists = places.into_iter().filter(|(_, value)| matches!(value, Value::Array(_)));
         problems.extend(lists.map(|(path, _)| Problem::at(path, "expected an object, found a list")));
     }
     problems
@@ -115,11 +110,7 @@ fn attempt<T: DeserializeOwned>(text: &str) -> Result<T, Failure> {
         (Some(code), Some(root)) => (wrong_type(code, value_at(root, &segments)), None),
         _ => {
             let message = error.to_string();
-            explain(
-                message
-                    .strip_suffix(&format!(" at {position}"))
-                    .unwrap_or(&message),
-            )
+            explain(message.strip_suffix(&format!(" at {position}")).unwrap_or(&message))
         }
     };
     let path = written(&segments);
@@ -128,16 +119,7 @@ fn attempt<T: DeserializeOwned>(text: &str) -> Result<T, Failure> {
         Some(offset) => line_and_column(text, offset),
         None => (position.line + 1, position.column + 1),
     };
-    Err(Failure {
-        problem: Problem {
-            path,
-            line,
-            column,
-            message,
-            hint,
-        },
-        segments,
-    })
+    Err(Failure { problem: Problem { path, line, column, message, hint }, segments })
 }
 
 fn wrong_type(code: ErrorCode, found: Option<&Value<'_>>) -> String {
@@ -188,9 +170,7 @@ pub(crate) fn explain(message: &str) -> (String, Option<String>) {
         let hint = nearest(name, names.iter().copied()).map(|meant| format!("did you mean `{meant}`?"));
         return (format!("expected one of {}", names.join(", ")), hint);
     }
-    let mismatch = message
-        .strip_prefix("invalid type: ")
-        .or_else(|| message.strip_prefix("invalid value: "));
+    let mismatch = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));
     if let Some((found, expected)) = mismatch.and_then(|rest| rest.rsplit_once(", expected ")) {
         let kind = match found.split([' ', '`']).next().unwrap_or_default() {
             "string" => "a string",
@@ -235,9 +215,7 @@ fn written(steps: &[Step]) -> String {
 }
 
 fn parse(text: &str) -> Option<Value<'_>> {
-    parse_to_ast(text, &CollectOptions::default(), &ParseOptions::default())
-        .ok()?
-        .value
+    parse_to_ast(text, &CollectOptions::default(), &ParseOptions::default()).ok()?.value
 }
 
 /// Where the field a path names begins: its name, or the list element itself.
@@ -302,27 +280,18 @@ fn field_range(text: &str, steps: &[Step]) -> Option<std::ops::Range<usize>> {
 
 fn property<'v, 'a>(object: &'v Object<'a>, name: &str) -> Option<&'v jsonc_parser::ast::ObjectProp<'a>> {
     // With a name given twice the later one is at fault.
-    object
-        .properties
-        .iter()
-        .rev()
-        .find(|property| property.name.as_str() == name)
+    object.properties.iter().rev().find(|property| property.name.as_str() == name)
 }
 
 /// Overwrites a range with spaces; line breaks stay, so that later positions are those of the original text.
 fn blank(text: &mut String, range: std::ops::Range<usize>) {
-    let spaces: String = text[range.clone()]
-        .chars()
-        .map(|c| if c == '\n' || c == '\r' { c } else { ' ' })
-        .collect();
+    let spaces: String =
+        text[range.clone()].chars().map(|c| if c == '\n' || c == '\r' { c } else { ' ' }).collect();
     text.replace_range(range, &spaces);
 }
 
 fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
     let before = &text[..offset];
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-    (
-        before.matches('\n').count() + 1,
-        before[line_start..].chars().count() + 1,
-    )
+    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
 }

@@ -68,13 +68,7 @@ impl Default for Row {
 impl Row {
     /// A row that says no more than this.
     pub(crate) fn of(slug: &str, auth: Auth, dialects: Vec<Dialect>) -> Self {
-        Self {
-            slug: slug.to_owned(),
-            name: slug.to_owned(),
-            auth,
-            dialects,
-            ..Self::default()
-        }
+        Self { slug: slug.to_owned(), name: slug.to_owned(), auth, dialects, ..Self::default() }
     }
 
     pub(crate) fn into_provider(self) -> Provider {
@@ -127,10 +121,7 @@ fn row_auth<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Auth, D
         "none" => Auth::None,
         _ => {
             let (name, prefix) = text.split_once(": ").unwrap_or((&text, ""));
-            Auth::Header {
-                name: name.to_owned(),
-                prefix: prefix.to_owned(),
-            }
+            Auth::Header { name: name.to_owned(), prefix: prefix.to_owned() }
         }
     })
 }

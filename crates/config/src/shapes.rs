@@ -21,10 +21,7 @@ pub(crate) fn model_choice<'de, D: Deserializer<'de>>(deserializer: D) -> Result
         }
 
         fn visit_str<E: Error>(self, value: &str) -> Result<ModelChoice, E> {
-            Ok(ModelChoice {
-                primary: Some(value.to_owned()),
-                fallbacks: Vec::new(),
-            })
+            Ok(ModelChoice { primary: Some(value.to_owned()), fallbacks: Vec::new() })
         }
 
         fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ModelChoice, A::Error> {
@@ -68,9 +65,7 @@ pub(crate) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Sock
         }
 
         fn visit_str<E: Error>(self, value: &str) -> Result<SocketAddr, E> {
-            let unnamed = value
-                .strip_prefix("localhost:")
-                .map(|port| format!("127.0.0.1:{port}"));
+            let unnamed = value.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
             unnamed.as_deref().unwrap_or(value).parse().map_err(|_| {
                 E::custom("expected an address and port such as \"127.0.0.1:18789\" or \"[::1]:18789\"")
             })
@@ -138,10 +133,7 @@ impl<'de> DeserializeSeed<'de> for Unknown<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, _: D) -> Result<(), D::Error> {
-        Err(D::Error::unknown_field(
-            self.0,
-            &["shellEnv", "cwdDotEnv", "vars"],
-        ))
+        Err(D::Error::unknown_field(self.0, &["shellEnv", "cwdDotEnv", "vars"]))
     }
 }
 

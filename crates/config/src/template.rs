@@ -34,31 +34,19 @@ impl Template {
                 Some(name) => segments.push(Segment::Variable(name.to_owned())),
                 None if segment == "*" => open_ended = true,
                 None if segment.is_empty() || segment.contains(['{', '}', '*']) => {
-                    return Err(TemplateError(
-                        path.to_owned(),
-                        "a segment is plain text, `{name}` or `*`",
-                    ));
+                    return Err(TemplateError(path.to_owned(), "a segment is plain text, `{name}` or `*`"));
                 }
                 None => segments.push(Segment::Plain(segment.to_owned())),
             }
         }
         for name in names_in(url) {
-            let known = segments
-                .iter()
-                .any(|segment| matches!(segment, Segment::Variable(known) if known == name));
+            let known =
+                segments.iter().any(|segment| matches!(segment, Segment::Variable(known) if known == name));
             if !known && name != "account" {
-                return Err(TemplateError(
-                    url.to_owned(),
-                    "the URL uses a name that the path does not have",
-                ));
+                return Err(TemplateError(url.to_owned(), "the URL uses a name that the path does not have"));
             }
         }
-        Ok(Self {
-            path: path.to_owned(),
-            segments,
-            open_ended,
-            url: url.to_owned(),
-        })
+        Ok(Self { path: path.to_owned(), segments, open_ended, url: url.to_owned() })
     }
 
     /// The path pattern as written.
@@ -159,9 +147,7 @@ fn fill(pattern: &str, variables: &[(&str, &str)], allowed: fn(&str) -> bool) ->
 
 fn is_segment_safe(value: &str) -> bool {
     value.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && value
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+        && value.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
 }
 
 fn is_host_safe(value: &str) -> bool {

@@ -81,11 +81,7 @@ impl Answer {
         let thinking = (ask.thinking != Thinking::Off)
             .then(|| format!("Simulated thinking about: {}", shortened(&ask.question, 80)));
         let mut reasoning = thinking.as_ref().map_or(0, |text| tokens_in(text.len()));
-        let mut stop = if calls.is_empty() {
-            Stop::End
-        } else {
-            Stop::ToolUse
-        };
+        let mut stop = if calls.is_empty() { Stop::End } else { Stop::ToolUse };
         let mut text = String::new();
         if calls.is_empty() {
             text = written(ask, script);
@@ -98,25 +94,14 @@ impl Answer {
                 }
             }
         }
-        let said: usize = calls
-            .iter()
-            .map(|call| call.name.len() + call.arguments.to_string().len())
-            .sum();
+        let said: usize = calls.iter().map(|call| call.name.len() + call.arguments.to_string().len()).sum();
         let tokens = script.tokens.unwrap_or_else(|| Tokens {
             output: tokens_in(text.len() + said) + reasoning,
             reasoning,
             ..input(ask)
         });
         let deltas = deltas(&text, script.events);
-        Self {
-            seed,
-            thinking,
-            text,
-            deltas,
-            calls,
-            tokens,
-            stop,
-        }
+        Self { seed, thinking, text, deltas, calls, tokens, stop }
     }
 
     /// An id in a provider's style.
@@ -129,11 +114,7 @@ impl Answer {
 pub(crate) fn input(ask: &Ask) -> Tokens {
     let all = tokens_in(ask.prompt_bytes) + IMAGE_TOKENS * ask.images.len() as u64;
     let cached = (ask.cached_bytes as u64 / 4).min(all - 1);
-    Tokens {
-        input: all - cached,
-        cached,
-        ..Tokens::default()
-    }
+    Tokens { input: all - cached, cached, ..Tokens::default() }
 }
 
 /// About four bytes make a token, and there is always one.
@@ -170,19 +151,10 @@ fn calls(ask: &Ask, seed: u64) -> Vec<Call> {
         return Vec::new();
     }
     let chosen: Vec<&Tool> = match &ask.choice {
-        Choice::Named(name) => ask
-            .tools
-            .iter()
-            .filter(|tool| tool.name == *name)
-            .take(1)
-            .collect(),
+        Choice::Named(name) => ask.tools.iter().filter(|tool| tool.name == *name).take(1).collect(),
         _ => {
             let (first, rest): (Vec<_>, Vec<_>) = ask.tools.iter().partition(mentioned);
-            let count = if said.contains("both") && !ask.one_call {
-                2
-            } else {
-                1
-            };
+            let count = if said.contains("both") && !ask.one_call { 2 } else { 1 };
             first.into_iter().chain(rest).take(count).collect()
         }
     };
@@ -207,10 +179,7 @@ fn written(ask: &Ask, script: &Script) -> String {
     } else if ask.json {
         json!({"answer": format!("Simulated answer to: {}", shortened(&ask.question, QUOTED))}).to_string()
     } else if let Some(result) = &ask.tool_result {
-        format!(
-            "Simulated answer from the tool result: {}",
-            shortened(result, QUOTED)
-        )
+        format!("Simulated answer from the tool result: {}", shortened(result, QUOTED))
     } else {
         format!("Simulated answer to: {}", shortened(&ask.question, QUOTED))
     };
@@ -245,10 +214,6 @@ fn pieces(text: &str, count: usize) -> Vec<String> {
     let chars: Vec<char> = text.chars().collect();
     let count = count.clamp(1, chars.len().max(1));
     (0..count)
-        .map(|n| {
-            chars[n * chars.len() / count..(n + 1) * chars.len() / count]
-                .iter()
-                .collect()
-        })
+        .map(|n| chars[n * chars.len() / count..(n + 1) * chars.len() / count].iter().collect())
         .collect()
 }

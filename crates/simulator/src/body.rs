@@ -59,14 +59,7 @@ impl Paced {
         let frames: VecDeque<_> = frames.into_iter().filter(|frame| !frame.is_empty()).collect();
         let sized = frames.len() <= 1 && matches!(ending, Ending::Clean);
         let pause = if sized { Pause::Over } else { Pause::Flush };
-        let mut body = Self {
-            frames,
-            ending,
-            gap,
-            pause,
-            sized,
-            answering,
-        };
+        let mut body = Self { frames, ending, gap, pause, sized, answering };
         body.note_the_end();
         body
     }
@@ -124,10 +117,9 @@ impl Body for Paced {
             Ending::Clean => Poll::Ready(None),
             // Nothing will ever wake this; the connection drops it when the client leaves.
             Ending::Stall => Poll::Pending,
-            Ending::Abort | Ending::Cut(_) => Poll::Ready(Some(Err(Error::new(
-                ErrorKind::ConnectionAborted,
-                "cut by the script",
-            )))),
+            Ending::Abort | Ending::Cut(_) => {
+                Poll::Ready(Some(Err(Error::new(ErrorKind::ConnectionAborted, "cut by the script"))))
+            }
         }
     }
 

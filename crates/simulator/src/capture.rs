@@ -22,10 +22,7 @@ pub struct Captured {
 impl Captured {
     /// The first header of that name, if it is valid UTF-8.
     pub fn header(&self, name: &str) -> Option<&str> {
-        let (_, value) = self
-            .headers
-            .iter()
-            .find(|(known, _)| known.eq_ignore_ascii_case(name))?;
+        let (_, value) = self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?;
         std::str::from_utf8(value).ok()
     }
 
@@ -73,11 +70,7 @@ impl Ledger {
             self.changed.notify_all();
         }
         drop(pages);
-        Answering {
-            ledger: Arc::clone(self),
-            number,
-            open: true,
-        }
+        Answering { ledger: Arc::clone(self), number, open: true }
     }
 
     /// How often `key` was counted before.
@@ -89,19 +82,11 @@ impl Ledger {
     }
 
     pub(crate) fn all(&self) -> Vec<Captured> {
-        self.lock()
-            .entries
-            .iter()
-            .map(|(_, captured)| captured.clone())
-            .collect()
+        self.lock().entries.iter().map(|(_, captured)| captured.clone()).collect()
     }
 
     pub(crate) fn take(&self) -> Vec<Captured> {
-        self.lock()
-            .entries
-            .drain(..)
-            .map(|(_, captured)| captured)
-            .collect()
+        self.lock().entries.drain(..).map(|(_, captured)| captured).collect()
     }
 
     pub(crate) fn wait_until(
@@ -112,20 +97,12 @@ impl Ledger {
         let deadline = Instant::now() + timeout;
         let mut pages = self.lock();
         loop {
-            let all: Vec<_> = pages
-                .entries
-                .iter()
-                .map(|(_, captured)| captured.clone())
-                .collect();
+            let all: Vec<_> = pages.entries.iter().map(|(_, captured)| captured.clone()).collect();
             if done(&all) {
                 return Some(all);
             }
             let left = deadline.checked_duration_since(Instant::now())?;
-            pages = self
-                .changed
-                .wait_timeout(pages, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            pages = self.changed.wait_timeout(pages, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -150,11 +127,7 @@ impl Answering {
             return;
         }
         let mut pages = self.ledger.lock();
-        if let Some((_, captured)) = pages
-            .entries
-            .iter_mut()
-            .find(|(number, _)| *number == self.number)
-        {
+        if let Some((_, captured)) = pages.entries.iter_mut().find(|(number, _)| *number == self.number) {
             captured.outcome = outcome;
         }
         self.ledger.changed.notify_all();

@@ -21,19 +21,13 @@ pub(crate) fn numbers(seed: u64) -> impl Iterator<Item = u64> {
 /// `prefix` followed by `length` letters and digits.
 pub(crate) fn id(prefix: &str, seed: u64, length: usize) -> String {
     let seed = of(&[prefix.as_bytes(), &seed.to_le_bytes()]);
-    let tail = numbers(seed)
-        .take(length)
-        .map(|n| char::from(ALPHABET[(n % 62) as usize]));
+    let tail = numbers(seed).take(length).map(|n| char::from(ALPHABET[(n % 62) as usize]));
     prefix.chars().chain(tail).collect()
 }
 
 /// `length` hexadecimal digits.
 pub(crate) fn hex(seed: u64, length: usize) -> String {
-    numbers(seed)
-        .flat_map(|n| format!("{n:016x}").into_bytes())
-        .take(length)
-        .map(char::from)
-        .collect()
+    numbers(seed).flat_map(|n| format!("{n:016x}").into_bytes()).take(length).map(char::from).collect()
 }
 
 fn mix(mut z: u64) -> u64 {

@@ -28,9 +28,7 @@ pub(crate) fn apply(reply: &mut Reply, script: &Script, family: Family, switch: 
     if script.error_event && streamed {
         let kept = (reply.frames.len() / 2).max(1);
         reply.frames.truncate(kept);
-        reply
-            .frames
-            .push(dialect::stream_error(family, reply.framing, kept));
+        reply.frames.push(dialect::stream_error(family, reply.framing, kept));
     }
     if script.malformed && streamed {
         reply.frames = interleaved(std::mem::take(&mut reply.frames), reply.framing);
@@ -55,11 +53,7 @@ fn ending(reply: &mut Reply, script: &Script, switch: &Arc<Switch>) -> Ending {
     }
     if let Some(events) = script.cut {
         reply.frames.truncate(events.saturating_add(1));
-        return if reply.frames.len() > events {
-            Ending::Cut(Arc::clone(switch))
-        } else {
-            Ending::Abort
-        };
+        return if reply.frames.len() > events { Ending::Cut(Arc::clone(switch)) } else { Ending::Abort };
     }
     if script.cut_json {
         let sent: usize = reply.frames.iter().map(Bytes::len).sum();
@@ -85,11 +79,7 @@ fn interleaved(frames: Vec<Bytes>, framing: Framing) -> Vec<Bytes> {
         Framing::JsonArray => &[Bytes::from_static(b" \r\n\t")],
         Framing::Whole => &[],
     };
-    frames
-        .into_iter()
-        .zip(junk.iter().cycle())
-        .flat_map(|(frame, junk)| [junk.clone(), frame])
-        .collect()
+    frames.into_iter().zip(junk.iter().cycle()).flat_map(|(frame, junk)| [junk.clone(), frame]).collect()
 }
 
 /// One gzip stream, flushed after every frame so that each can be read as soon as it arrives.
@@ -98,10 +88,7 @@ fn compressed(frames: &[Bytes]) -> Vec<Bytes> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     let mut out: Vec<Bytes> = Vec::with_capacity(frames.len() + 1);
     for frame in frames {
-        encoder
-            .write_all(frame)
-            .and_then(|()| encoder.flush())
-            .expect(IN_MEMORY);
+        encoder.write_all(frame).and_then(|()| encoder.flush()).expect(IN_MEMORY);
         out.push(std::mem::take(encoder.get_mut()).into());
     }
     let tail = encoder.finish().expect(IN_MEMORY);

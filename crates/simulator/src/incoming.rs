@@ -27,33 +27,13 @@ pub(crate) struct Incoming {
 
 impl Incoming {
     pub(crate) fn new(head: &Parts, bytes: Bytes) -> Self {
-        let (path, query) = (
-            head.uri.path().to_owned(),
-            head.uri.query().unwrap_or("").to_owned(),
-        );
+        let (path, query) = (head.uri.path().to_owned(), head.uri.query().unwrap_or("").to_owned());
         let body: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
         let in_body = || body["model"].as_str().map(str::to_owned);
-        let model = in_body()
-            .or_else(|| model_in_path(&path).map(percent_decoded))
-            .unwrap_or_default();
-        let seed = digest::of(&[
-            head.method.as_str().as_bytes(),
-            path.as_bytes(),
-            query.as_bytes(),
-            &bytes,
-        ]);
+        let model = in_body().or_else(|| model_in_path(&path).map(percent_decoded)).unwrap_or_default();
+        let seed = digest::of(&[head.method.as_str().as_bytes(), path.as_bytes(), query.as_bytes(), &bytes]);
         let (method, headers) = (head.method.clone(), head.headers.clone());
-        Self {
-            method,
-            version: head.version,
-            path,
-            query,
-            headers,
-            bytes,
-            body,
-            model,
-            seed,
-        }
+        Self { method, version: head.version, path, query, headers, bytes, body, model, seed }
     }
 
     pub(crate) fn request_id(&self) -> String {
@@ -75,10 +55,8 @@ fn percent_decoded(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, tail)) = rest.split_first() {
-        let hex = tail
-            .get(..2)
-            .filter(|_| *first == b'%')
-            .and_then(|digits| std::str::from_utf8(digits).ok());
+        let hex =
+            tail.get(..2).filter(|_| *first == b'%').and_then(|digits| std::str::from_utf8(digits).ok());
         match hex.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
             Some(byte) => {
                 out.push(byte);

@@ -26,9 +26,7 @@ pub(crate) fn transcription(incoming: &Incoming) -> Reply {
 pub(crate) fn speech(incoming: &Incoming) -> Reply {
     let noise = digest::numbers(incoming.seed).flat_map(u64::to_le_bytes);
     let mut sound: Vec<u8> = noise.take(MP3_FRAME * 40).collect();
-    sound
-        .chunks_mut(MP3_FRAME)
-        .for_each(|frame| frame[..4].copy_from_slice(&MP3_HEADER));
+    sound.chunks_mut(MP3_FRAME).for_each(|frame| frame[..4].copy_from_slice(&MP3_HEADER));
     Reply::whole(200, "audio/mpeg", sound)
 }
 

@@ -39,23 +39,11 @@ impl Reply {
     }
 
     pub(crate) fn whole(status: u16, content_type: &'static str, body: impl Into<Bytes>) -> Self {
-        Self {
-            status,
-            content_type,
-            headers: Vec::new(),
-            framing: Framing::Whole,
-            frames: vec![body.into()],
-        }
+        Self { status, content_type, headers: Vec::new(), framing: Framing::Whole, frames: vec![body.into()] }
     }
 
     pub(crate) fn stream(content_type: &'static str, framing: Framing, frames: Vec<Bytes>) -> Self {
-        Self {
-            status: 200,
-            content_type,
-            headers: Vec::new(),
-            framing,
-            frames,
-        }
+        Self { status: 200, content_type, headers: Vec::new(), framing, frames }
     }
 
     /// 200 with server-sent events.
@@ -76,11 +64,7 @@ pub(crate) fn data(value: &Value) -> Bytes {
 
 /// A server-sent event named after the `type` of its data.
 pub(crate) fn named(value: &Value) -> Bytes {
-    format!(
-        "event: {}\ndata: {value}\n\n",
-        value["type"].as_str().unwrap_or("message")
-    )
-    .into()
+    format!("event: {}\ndata: {value}\n\n", value["type"].as_str().unwrap_or("message")).into()
 }
 
 /// What OpenAI and its imitators end a stream with.

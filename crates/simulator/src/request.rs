@@ -61,10 +61,7 @@ impl Ask {
             .iter()
             .rev()
             .find(|turn| turn.role == "user" && !(turn.text.is_empty() && turn.images.is_empty()));
-        let last = turns
-            .iter()
-            .rev()
-            .find(|turn| turn.role != "system" && turn.role != "developer");
+        let last = turns.iter().rev().find(|turn| turn.role != "system" && turn.role != "developer");
         let weight = Weight::of(body);
         Self {
             question: user.map(|turn| turn.text.clone()).unwrap_or_default(),
@@ -86,11 +83,7 @@ impl Ask {
 
 /// The first of `names` that `value` has, `null` counting as absent. Google's API takes both spellings of a name.
 pub(crate) fn either<'a>(value: &'a Value, names: &[&str]) -> &'a Value {
-    names
-        .iter()
-        .map(|name| &value[*name])
-        .find(|found| !found.is_null())
-        .unwrap_or(&Value::Null)
+    names.iter().map(|name| &value[*name]).find(|found| !found.is_null()).unwrap_or(&Value::Null)
 }
 
 fn generation(body: &Value) -> &Value {
@@ -98,18 +91,13 @@ fn generation(body: &Value) -> &Value {
 }
 
 fn tools(body: &Value) -> Vec<Tool> {
-    let lists = [
-        &body["tools"],
-        &either(body, &["toolConfig", "tool_config"])["tools"],
-    ];
+    let lists = [&body["tools"], &either(body, &["toolConfig", "tool_config"])["tools"]];
     let offered = lists.into_iter().filter_map(Value::as_array).flatten();
     let declared =
-        offered.flat_map(
-            |tool| match either(tool, &["functionDeclarations", "function_declarations"]) {
-                Value::Array(functions) => functions.iter().collect(),
-                _ => vec![tool],
-            },
-        );
+        offered.flat_map(|tool| match either(tool, &["functionDeclarations", "function_declarations"]) {
+            Value::Array(functions) => functions.iter().collect(),
+            _ => vec![tool],
+        });
     declared.filter_map(tool).collect()
 }
 
@@ -120,28 +108,17 @@ fn tool(declared: &Value) -> Option<Tool> {
         inner => inner,
     };
     let provider_runs_it = tool["input_schema"].is_null()
-        && declared["type"]
-            .as_str()
-            .is_some_and(|kind| kind != "function" && kind != "custom");
+        && declared["type"].as_str().is_some_and(|kind| kind != "function" && kind != "custom");
     if provider_runs_it {
         return None;
     }
-    let schema = match either(
-        tool,
-        &[
-            "parameters",
-            "input_schema",
-            "parametersJsonSchema",
-            "parameters_json_schema",
-        ],
-    ) {
-        Value::Null => &tool["inputSchema"]["json"],
-        schema => schema,
-    };
-    Some(Tool {
-        name: tool["name"].as_str()?.to_owned(),
-        schema: schema.clone(),
-    })
+    let schema =
+        match either(tool, &["parameters", "input_schema", "parametersJsonSchema", "parameters_json_schema"])
+        {
+            Value::Null => &tool["inputSchema"]["json"],
+            schema => schema,
+        };
+    Some(Tool { name: tool["name"].as_str()?.to_owned(), schema: schema.clone() })
 }
 
 fn choice(body: &Value) -> Choice {
@@ -156,11 +133,7 @@ fn choice(body: &Value) -> Choice {
         .or_else(|| choice["type"].as_str())
         .or_else(|| calling["mode"].as_str())
         .unwrap_or("");
-    let named = [
-        &choice["name"],
-        &choice["function"]["name"],
-        &choice["tool"]["name"],
-    ];
+    let named = [&choice["name"], &choice["function"]["name"], &choice["tool"]["name"]];
     if let Some(name) = named.into_iter().find_map(Value::as_str) {
         return Choice::Named(name.to_owned());
     }
@@ -177,16 +150,10 @@ fn choice(body: &Value) -> Choice {
 }
 
 fn max_tokens(body: &Value) -> Option<u64> {
-    let direct = either(
-        body,
-        &["max_completion_tokens", "max_output_tokens", "max_tokens"],
-    );
+    let direct = either(body, &["max_completion_tokens", "max_output_tokens", "max_tokens"]);
     let gemini = either(generation(body), &["maxOutputTokens", "max_output_tokens"]);
     let bedrock = &body["inferenceConfig"]["maxTokens"];
-    [direct, gemini, bedrock]
-        .into_iter()
-        .find_map(Value::as_u64)
-        .filter(|most| *most > 0)
+    [direct, gemini, bedrock].into_iter().find_map(Value::as_u64).filter(|most| *most > 0)
 }
 
 fn thinking(body: &Value) -> Thinking {
@@ -194,9 +161,8 @@ fn thinking(body: &Value) -> Thinking {
         Value::Null => &body["additionalModelRequestFields"]["thinking"]["type"],
         kind => kind,
     };
-    let effort = either(body, &["reasoning_effort"])
-        .as_str()
-        .or_else(|| body["reasoning"]["effort"].as_str());
+    let effort =
+        either(body, &["reasoning_effort"]).as_str().or_else(|| body["reasoning"]["effort"].as_str());
     let gemini = either(generation(body), &["thinkingConfig", "thinking_config"]);
     match (claude.as_str(), effort) {
         (Some("disabled"), _) | (None, Some("none")) => Thinking::Off,
@@ -216,12 +182,7 @@ fn thinking(body: &Value) -> Thinking {
 fn structure(body: &Value) -> Option<Value> {
     let format = either(body, &["response_format"]);
     let bedrock = &body["outputConfig"]["textFormat"]["structure"]["jsonSchema"]["schema"];
-    let gemini = [
-        "responseSchema",
-        "response_schema",
-        "responseJsonSchema",
-        "response_json_schema",
-    ];
+    let gemini = ["responseSchema", "response_schema", "responseJsonSchema", "response_json_schema"];
     let found = [
         &format["json_schema"]["schema"],
         &format["json_schema"],

@@ -13,11 +13,7 @@ const VALUES: usize = 10_000;
 /// Understands JSON Schema and Gemini's OpenAPI form (upper-case types). Not looked at: `pattern`, `not`,
 /// conditions.
 pub(crate) fn synthesise(schema: &Value) -> Value {
-    Synthesis {
-        root: schema,
-        left: VALUES,
-    }
-    .value(schema, DEPTH)
+    Synthesis { root: schema, left: VALUES }.value(schema, DEPTH)
 }
 
 struct Synthesis<'a> {
@@ -33,9 +29,7 @@ impl<'a> Synthesis<'a> {
         }
         self.left -= 1;
         if let Some(target) = schema["$ref"].as_str() {
-            let resolved = target
-                .strip_prefix('#')
-                .and_then(|pointer| self.root.pointer(pointer));
+            let resolved = target.strip_prefix('#').and_then(|pointer| self.root.pointer(pointer));
             return resolved.map_or(Value::Null, |schema| self.value(schema, depth - 1));
         }
         if let Some(constant) = schema.get("const") {
@@ -57,11 +51,7 @@ impl<'a> Synthesis<'a> {
             Some("integer") => json!(number(schema).ceil() as i64),
             Some("number") => {
                 let number = number(schema);
-                if number.fract() == 0.0 {
-                    json!(number as i64)
-                } else {
-                    json!(number)
-                }
+                if number.fract() == 0.0 { json!(number as i64) } else { json!(number) }
             }
             Some("boolean") => Value::Bool(true),
             Some("array") => self.array(schema, depth),
@@ -87,27 +77,15 @@ impl<'a> Synthesis<'a> {
         }
         let most = count(schema, "maxItems").unwrap_or(u64::MAX);
         let usual = u64::from(depth >= DEPTH / 2);
-        let length = count(schema, "minItems")
-            .unwrap_or(0)
-            .max(usual)
-            .min(most)
-            .min(self.left as u64);
-        (0..length)
-            .map(|_| self.value(&schema["items"], depth - 1))
-            .collect()
+        let length = count(schema, "minItems").unwrap_or(0).max(usual).min(most).min(self.left as u64);
+        (0..length).map(|_| self.value(&schema["items"], depth - 1)).collect()
     }
 
     fn object(&mut self, schema: &'a Value, depth: usize) -> Value {
-        let required = schema["required"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str);
+        let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
         let properties = &schema["properties"];
         Value::Object(
-            required
-                .map(|name| (name.to_owned(), self.value(&properties[name], depth - 1)))
-                .collect(),
+            required.map(|name| (name.to_owned(), self.value(&properties[name], depth - 1))).collect(),
         )
     }
 
@@ -121,20 +99,14 @@ impl<'a> Synthesis<'a> {
                 scalar => other = other.or(Some(scalar)),
             }
         }
-        other
-            .filter(|_| members.is_empty())
-            .unwrap_or(Value::Object(members))
+        other.filter(|_| members.is_empty()).unwrap_or(Value::Object(members))
     }
 }
 
 /// The schema's type in lower case; the first that is not `null` if there are several.
 fn kind(schema: &Value) -> Option<String> {
     let named = match &schema["type"] {
-        Value::Array(types) => types
-            .iter()
-            .find(|kind| *kind != "null")
-            .or(types.first())?
-            .as_str(),
+        Value::Array(types) => types.iter().find(|kind| *kind != "null").or(types.first())?.as_str(),
         other => other.as_str(),
     };
     let implied = || match schema {
@@ -179,9 +151,7 @@ fn number(schema: &Value) -> f64 {
 
 /// A length or count; Gemini writes them as strings.
 fn count(schema: &Value, name: &str) -> Option<u64> {
-    schema[name]
-        .as_u64()
-        .or_else(|| schema[name].as_str()?.parse().ok())
+    schema[name].as_u64().or_else(|| schema[name].as_str()?.parse().ok())
 }
 
 #[cfg(test)]
@@ -194,16 +164,10 @@ mod tests {
             (json!({"type": "string"}), json!("simulated")),
             (json!({"type": "string", "maxLength": 3}), json!("sim")),
             (json!({"type": "STRING", "enum": ["b", "a"]}), json!("b")),
-            (
-                json!({"type": "integer", "minimum": 5, "multipleOf": 4}),
-                json!(8),
-            ),
+            (json!({"type": "integer", "minimum": 5, "multipleOf": 4}), json!(8)),
             (json!({"type": "number", "maximum": 0.5}), json!(0.5)),
             (json!({"type": ["null", "boolean"]}), json!(true)),
-            (
-                json!({"type": "array", "items": {"type": "number"}, "minItems": 2}),
-                json!([1, 1]),
-            ),
+            (json!({"type": "array", "items": {"type": "number"}, "minItems": 2}), json!([1, 1])),
             (json!({"anyOf": [{"type": "null"}, {"const": 7}]}), json!(7)),
             (
                 json!({"type": "object", "required": ["a"], "properties": {"a": {"$ref": "#/$defs/x"}, "b": {}},

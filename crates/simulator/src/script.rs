@@ -35,11 +35,7 @@ impl Script {
     /// Reads the directives. An unknown one is an error, so that a typing mistake cannot pass for a fault.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let mut script = Self::default();
-        for directive in text
-            .split(',')
-            .map(str::trim)
-            .filter(|directive| !directive.is_empty())
-        {
+        for directive in text.split(',').map(str::trim).filter(|directive| !directive.is_empty()) {
             script.add(directive).ok_or_else(|| {
                 format!("Unknown simulator directive `{directive}` in `{text}`. Did you mean a status such as 429, delay=200ms, stall or cut=3?")
             })?;
@@ -79,16 +75,11 @@ fn duration(text: &str) -> Option<Duration> {
         Some(number) => (number, 1),
         None => text.strip_suffix('s').map_or((text, 1), |number| (number, 1000)),
     };
-    Some(Duration::from_millis(
-        number.parse::<u32>().ok()?.saturating_mul(unit).into(),
-    ))
+    Some(Duration::from_millis(number.parse::<u32>().ok()?.saturating_mul(unit).into()))
 }
 
 fn tokens(text: &str) -> Option<Tokens> {
-    let counts: Vec<u64> = text
-        .split(':')
-        .map(|count| count.parse().ok())
-        .collect::<Option<_>>()?;
+    let counts: Vec<u64> = text.split(':').map(|count| count.parse().ok()).collect::<Option<_>>()?;
     let at = |index: usize| counts.get(index).copied().unwrap_or(0);
     (2..=5).contains(&counts.len()).then(|| Tokens {
         input: at(0),
@@ -111,12 +102,7 @@ mod tests {
             retry_after: Some("2".into()),
             delay: Some(Duration::from_secs(1)),
             gap: Some(Duration::from_millis(5)),
-            tokens: Some(Tokens {
-                input: 10,
-                output: 2,
-                cached: 3,
-                ..Tokens::default()
-            }),
+            tokens: Some(Tokens { input: 10, output: 2, cached: 3, ..Tokens::default() }),
             ..Script::default()
         };
         assert_eq!(script, expected);
@@ -131,16 +117,7 @@ mod tests {
 
     #[test]
     fn a_typing_mistake_is_named() {
-        for wrong in [
-            "sta11",
-            "cut",
-            "cut=x",
-            "99",
-            "600",
-            "tokens=1",
-            "events=0",
-            "delay=fast",
-        ] {
+        for wrong in ["sta11", "cut", "cut=x", "99", "600", "tokens=1", "events=0", "delay=fast"] {
             assert!(Script::parse(wrong).unwrap_err().contains(wrong), "{wrong}");
         }
     }

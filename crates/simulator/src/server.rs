@@ -41,10 +41,7 @@ pub struct Options {
 
 /// Serves until dropped, which closes every connection. Needs a tokio runtime of any flavour with I/O and time.
 pub async fn serve(listener: TcpListener, options: Options) -> Infallible {
-    let options = Options {
-        capture: false,
-        ..options
-    };
+    let options = Options { capture: false, ..options };
     Server::new(options, Arc::default()).run(listener).await
 }
 
@@ -81,9 +78,7 @@ impl Server {
         let line = TokioIo::new(Line::new(stream, Arc::clone(&switch)));
         let service = service_fn(move |request| self.clone().answer(request, Arc::clone(&switch)));
         // A connection ends in an error when a client leaves or a script cuts it; both are in the ledger.
-        let _ = Builder::new(TokioExecutor::new())
-            .serve_connection(line, service)
-            .await;
+        let _ = Builder::new(TokioExecutor::new()).serve_connection(line, service).await;
     }
 
     async fn answer(self, request: Request<Upload>, switch: Arc<Switch>) -> Result<Response<Paced>, Error> {
@@ -91,10 +86,7 @@ impl Server {
         let (body, complete) = collect(upload).await;
         let mut answering = self.ledger.begin(|| captured(&head, &body), self.options.capture);
         if !complete {
-            return Err(Error::new(
-                ErrorKind::UnexpectedEof,
-                "the client left during the upload",
-            ));
+            return Err(Error::new(ErrorKind::UnexpectedEof, "the client left during the upload"));
         }
         let incoming = Incoming::new(&head, body);
         let family = Family::of(&incoming);
@@ -120,11 +112,7 @@ impl Server {
 
     /// The directives of the header and of the model name; none once a `first=N` script has had its turns.
     fn script(&self, incoming: &Incoming) -> Result<Script, String> {
-        let header = incoming
-            .headers
-            .get(SCRIPT_HEADER)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or("");
+        let header = incoming.headers.get(SCRIPT_HEADER).and_then(|value| value.to_str().ok()).unwrap_or("");
         let model = incoming.model.strip_prefix(SCRIPT_MODEL).unwrap_or("");
         let text = format!("{header},{model}");
         let script = Script::parse(&text)?;
@@ -201,10 +189,7 @@ async fn collect(mut upload: Upload) -> (Bytes, bool) {
 
 fn captured(head: &http::request::Parts, body: &Bytes) -> Captured {
     let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
-    let headers = head
-        .headers
-        .iter()
-        .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()));
+    let headers = head.headers.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()));
     Captured {
         method: head.method.to_string(),
         path_and_query: target.to_owned(),

@@ -24,10 +24,7 @@ pub struct Simulator {
 impl Simulator {
     /// Starts one that keeps what it receives.
     pub fn start() -> io::Result<Self> {
-        Self::start_with(Options {
-            capture: true,
-            ..Options::default()
-        })
+        Self::start_with(Options { capture: true, ..Options::default() })
     }
 
     /// Starts one with other options. It accepts connections from the moment this returns.
@@ -37,30 +34,21 @@ impl Simulator {
         let addr = listener.local_addr()?;
         let ledger = Arc::new(Ledger::default());
         let server = Server::new(options, Arc::clone(&ledger));
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let listener = {
             let _inside = runtime.enter();
             TcpListener::from_std(listener)?
         };
         let (stop, stopped) = oneshot::channel();
-        let thread = std::thread::Builder::new()
-            .name("simulator".into())
-            .spawn(move || {
-                runtime.block_on(async {
-                    tokio::select! {
-                        never = server.run(listener) => match never {},
-                        _ = stopped => {}
-                    }
-                });
-            })?;
-        Ok(Self {
-            addr,
-            ledger,
-            stop: Some(stop),
-            thread: Some(thread),
-        })
+        let thread = std::thread::Builder::new().name("simulator".into()).spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    never = server.run(listener) => match never {},
+                    _ = stopped => {}
+                }
+            });
+        })?;
+        Ok(Self { addr, ledger, stop: Some(stop), thread: Some(thread) })
     }
 
     /// Where it listens.

@@ -16,19 +16,12 @@ pub(crate) struct Turn {
 pub(crate) fn turns(body: &Value) -> Vec<Turn> {
     match either(body, &["messages", "contents", "input", "prompt"]) {
         Value::Array(items) if items.iter().all(Value::is_object) => items.iter().map(turn).collect(),
-        other => vec![Turn {
-            role: "user".into(),
-            text: flat_text(other),
-            ..Turn::default()
-        }],
+        other => vec![Turn { role: "user".into(), text: flat_text(other), ..Turn::default() }],
     }
 }
 
 fn turn(item: &Value) -> Turn {
-    let mut turn = Turn {
-        role: item["role"].as_str().unwrap_or("user").to_owned(),
-        ..Turn::default()
-    };
+    let mut turn = Turn { role: item["role"].as_str().unwrap_or("user").to_owned(), ..Turn::default() };
     match item["type"].as_str() {
         Some("function_call_output" | "custom_tool_call_output") => {
             turn.tool_result = Some(flat_text(&item["output"]));
@@ -84,10 +77,7 @@ fn image(part: &Value) -> Option<usize> {
         None => return None,
     };
     // `image_url` may also be the URL itself.
-    let text = encoded
-        .as_str()
-        .or_else(|| part["image_url"].as_str())
-        .unwrap_or("");
+    let text = encoded.as_str().or_else(|| part["image_url"].as_str()).unwrap_or("");
     if text.starts_with("http") || text.starts_with("gs:") {
         return Some(0);
     }

@@ -26,16 +26,8 @@ pub(crate) fn pack(raw: &mut Vec<u8>, record: &LogRecord, payload: Option<&Paylo
     };
     raw.push(
         HAS_PAYLOAD
-            | if payload.request_complete {
-                REQUEST_COMPLETE
-            } else {
-                0
-            }
-            | if payload.response_complete {
-                RESPONSE_COMPLETE
-            } else {
-                0
-            },
+            | if payload.request_complete { REQUEST_COMPLETE } else { 0 }
+            | if payload.response_complete { RESPONSE_COMPLETE } else { 0 },
     );
     put_text(raw, &payload.request);
     put_text(raw, &payload.response);
@@ -93,24 +85,12 @@ fn pack_details(raw: &mut Vec<u8>, record: &LogRecord) {
         put_number(raw, u64::from(first_byte_ms));
     }
     if let Some(usage) = &record.usage {
-        let Usage {
-            input,
-            cache_read,
-            cache_write,
-            cache_write_1h,
-            output,
-            reasoning,
-        } = *usage;
+        let Usage { input, cache_read, cache_write, cache_write_1h, output, reasoning } = *usage;
         for count in [input, cache_read, cache_write, cache_write_1h, output, reasoning] {
             put_number(raw, count);
         }
     }
-    let optional = [
-        &record.raw_usage,
-        &record.price_id,
-        &record.price_formula,
-        &record.trace_id,
-    ];
+    let optional = [&record.raw_usage, &record.price_id, &record.price_formula, &record.trace_id];
     for text in optional.into_iter().flatten() {
         put_text(raw, text.as_bytes());
     }
@@ -137,11 +117,7 @@ fn unpack_details(raw: &mut &[u8], record: &mut LogRecord) -> Option<()> {
     record.dialect = dialect(&text(raw)?);
     record.method = text(raw)?;
     record.step = number(raw)?.try_into().ok()?;
-    record.first_byte_ms = if has(FIRST_BYTE) {
-        Some(number(raw)?.try_into().ok()?)
-    } else {
-        None
-    };
+    record.first_byte_ms = if has(FIRST_BYTE) { Some(number(raw)?.try_into().ok()?) } else { None };
     record.usage = if has(USAGE) {
         Some(Usage {
             input: number(raw)?,
@@ -156,11 +132,7 @@ fn unpack_details(raw: &mut &[u8], record: &mut LogRecord) -> Option<()> {
     };
     record.raw_usage = if has(RAW_USAGE) { Some(text(raw)?) } else { None };
     record.price_id = if has(PRICE_ID) { Some(text(raw)?) } else { None };
-    record.price_formula = if has(PRICE_FORMULA) {
-        Some(text(raw)?)
-    } else {
-        None
-    };
+    record.price_formula = if has(PRICE_FORMULA) { Some(text(raw)?) } else { None };
     record.trace_id = if has(TRACE_ID) { Some(text(raw)?) } else { None };
     record.request_size = number(raw)?;
     record.response_size = number(raw)?;

@@ -19,10 +19,7 @@ impl Store {
     /// Every gateway as (account, id, settings), by account and id.
     pub fn gateways(&self) -> Result<Vec<(String, String, Value)>> {
         let rows = self.settings().gateways(None)?;
-        Ok(rows
-            .into_iter()
-            .map(|row| (row.account, row.id, row.settings))
-            .collect())
+        Ok(rows.into_iter().map(|row| (row.account, row.id, row.settings)).collect())
     }
 
     /// One gateway with its dates.

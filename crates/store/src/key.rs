@@ -38,10 +38,7 @@ impl Store {
             ));
         }
         if text.trim().is_empty() {
-            return Err(Error::new(
-                ErrorKind::Invalid,
-                "the key is empty; paste the provider's key",
-            ));
+            return Err(Error::new(ErrorKind::Invalid, "the key is empty; paste the provider's key"));
         }
         let settings = self.settings();
         let (keys, master) = (settings.sealed_keys()?, self.master_key_path());
@@ -64,12 +61,7 @@ impl Store {
 
     /// Every stored key, without its text. Needs no master key.
     pub fn keys(&self) -> Result<Vec<KeyRow>> {
-        Ok(self
-            .settings()
-            .sealed_keys()?
-            .into_iter()
-            .map(|(row, _)| row)
-            .collect())
+        Ok(self.settings().sealed_keys()?.into_iter().map(|(row, _)| row).collect())
     }
 
     /// Removes a key; false if there was none.
@@ -94,11 +86,7 @@ impl Store {
 }
 
 fn identity(row: &KeyRow) -> Identity<'_> {
-    Identity {
-        provider: &row.provider,
-        alias: &row.alias,
-        gateway: row.gateway.as_deref(),
-    }
+    Identity { provider: &row.provider, alias: &row.alias, gateway: row.gateway.as_deref() }
 }
 
 /// First three and last four characters of keys long enough that seven characters help nobody guess the rest.

@@ -68,12 +68,7 @@ impl MasterKey {
                 Aad::from(associated(identity)),
                 &mut ciphertext,
             )
-            .map_err(|_| {
-                Error::new(
-                    ErrorKind::MasterKey,
-                    "the key could not be sealed; it is too long",
-                )
-            })?;
+            .map_err(|_| Error::new(ErrorKind::MasterKey, "the key could not be sealed; it is too long"))?;
         let mut sealed = vec![VERSION];
         sealed.extend_from_slice(&nonce);
         sealed.append(&mut ciphertext);
@@ -106,11 +101,7 @@ impl MasterKey {
         let mut text = ciphertext.to_vec();
         let length = self
             .0
-            .open_in_place(
-                Nonce::assume_unique_for_key(*nonce),
-                Aad::from(associated(identity)),
-                &mut text,
-            )
+            .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(associated(identity)), &mut text)
             .map_err(|_| refused())?
             .len();
         text.truncate(length);
@@ -126,8 +117,7 @@ impl MasterKey {
         };
         refuse_shared(path, &file)?;
         let mut text = SecretText(String::new());
-        file.read_to_string(&mut text.0)
-            .map_err(|error| unreadable(path, error))?;
+        file.read_to_string(&mut text.0).map_err(|error| unreadable(path, error))?;
         Self::parse(text.0.trim(), &path.display().to_string()).map(Some)
     }
 
@@ -168,9 +158,7 @@ impl MasterKey {
     fn parse(text: &str, origin: &str) -> Result<Self> {
         let text = text.trim();
         let bytes = match text.len() {
-            64 => (0..32)
-                .map(|at| u8::from_str_radix(text.get(at * 2..at * 2 + 2)?, 16).ok())
-                .collect(),
+            64 => (0..32).map(|at| u8::from_str_radix(text.get(at * 2..at * 2 + 2)?, 16).ok()).collect(),
             _ => STANDARD.decode(text).ok(),
         };
         let bytes: SecretSlice<u8> = bytes.unwrap_or_default().into();
@@ -221,11 +209,7 @@ fn associated(identity: &Identity<'_>) -> Vec<u8> {
 #[cfg(unix)]
 fn refuse_shared(path: &Path, file: &File) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
-    let mode = file
-        .metadata()
-        .map_err(|error| unreadable(path, error))?
-        .permissions()
-        .mode();
+    let mode = file.metadata().map_err(|error| unreadable(path, error))?.permissions().mode();
     if mode & 0o077 == 0 {
         return Ok(());
     }
@@ -256,10 +240,7 @@ fn missing(path: &Path) -> Error {
 }
 
 fn unreadable(path: &Path, error: std::io::Error) -> Error {
-    let message = format!(
-        "cannot read the master key {}; check its owner and mode",
-        path.display()
-    );
+    let message = format!("cannot read the master key {}; check its owner and mode", path.display());
     Error::caused(ErrorKind::MasterKey, message, error)
 }
 
@@ -267,11 +248,7 @@ fn unreadable(path: &Path, error: std::io::Error) -> Error {
 mod tests {
     use super::*;
 
-    const HERE: Identity<'_> = Identity {
-        provider: "openai",
-        alias: "default",
-        gateway: None,
-    };
+    const HERE: Identity<'_> = Identity { provider: "openai", alias: "default", gateway: None };
 
     fn key(byte: u8) -> MasterKey {
         MasterKey::from_bytes(&[byte; 32]).unwrap()
@@ -279,10 +256,7 @@ mod tests {
 
     #[test]
     fn opens_what_it_sealed_and_never_twice_the_same() {
-        let (one, two) = (
-            key(1).seal(&HERE, b"sk-1").unwrap(),
-            key(1).seal(&HERE, b"sk-1").unwrap(),
-        );
+        let (one, two) = (key(1).seal(&HERE, b"sk-1").unwrap(), key(1).seal(&HERE, b"sk-1").unwrap());
         assert_ne!(one, two);
         assert_eq!(key(1).open(&HERE, &one).unwrap(), "sk-1");
         assert_eq!(key(2).open(&HERE, &one).unwrap_err().kind(), ErrorKind::MasterKey);
@@ -298,19 +272,9 @@ mod tests {
             assert!(key(1).open(&HERE, &sealed[..at]).is_err(), "cut at {at}");
         }
         for other in [
-            Identity {
-                provider: "openaid",
-                alias: "efault",
-                gateway: None,
-            },
-            Identity {
-                gateway: Some(""),
-                ..HERE
-            },
-            Identity {
-                alias: "work",
-                ..HERE
-            },
+            Identity { provider: "openaid", alias: "efault", gateway: None },
+            Identity { gateway: Some(""), ..HERE },
+            Identity { alias: "work", ..HERE },
         ] {
             assert!(key(1).open(&other, &sealed).is_err(), "{other:?}");
         }
@@ -320,19 +284,10 @@ mod tests {
     fn a_master_key_is_32_bytes_in_base64_or_hex() {
         let sealed = key(0xAB).seal(&HERE, b"sk-1").unwrap();
         for text in ["ab".repeat(32), STANDARD.encode([0xAB; 32])] {
-            assert_eq!(
-                MasterKey::parse(&text, "test")
-                    .unwrap()
-                    .open(&HERE, &sealed)
-                    .unwrap(),
-                "sk-1"
-            );
+            assert_eq!(MasterKey::parse(&text, "test").unwrap().open(&HERE, &sealed).unwrap(), "sk-1");
         }
         for text in ["", "password", &"zz".repeat(32), &STANDARD.encode([1; 31])] {
-            let message = MasterKey::parse(text, "GENESIS_MASTER_KEY")
-                .err()
-                .unwrap()
-                .to_string();
+            let message = MasterKey::parse(text, "GENESIS_MASTER_KEY").err().unwrap().to_string();
             assert!(message.contains("openssl rand"), "{message}");
             assert!(text.is_empty() || !message.contains(text), "{message}");
         }

@@ -43,40 +43,21 @@ struct Inner {
 impl Store {
     /// Opens the store at `path`, creating it (folder mode 0700, files 0600) and bringing its schema up to date.
     pub fn open(path: &Path) -> Result<Self> {
-        Self::open_with(StoreOptions {
-            path: path.to_owned(),
-            master_key: None,
-            read_only: false,
-        })
+        Self::open_with(StoreOptions { path: path.to_owned(), master_key: None, read_only: false })
     }
 
     /// Opens an existing store for reading, also while a server writes to it.
     pub fn open_read_only(path: &Path) -> Result<Self> {
-        Self::open_with(StoreOptions {
-            path: path.to_owned(),
-            master_key: None,
-            read_only: true,
-        })
+        Self::open_with(StoreOptions { path: path.to_owned(), master_key: None, read_only: true })
     }
 
     /// Opens a store as the options say.
     pub fn open_with(options: StoreOptions) -> Result<Self> {
-        let StoreOptions {
-            path,
-            master_key,
-            read_only,
-        } = options;
+        let StoreOptions { path, master_key, read_only } = options;
         let settings = Settings::open(&path, read_only)?;
         let log = Log::at(log_path(&path));
         let master = master_key.map_or(MasterSource::File, MasterSource::Given);
-        Ok(Self {
-            inner: Arc::new(Inner {
-                path,
-                master,
-                settings,
-                log,
-            }),
-        })
+        Ok(Self { inner: Arc::new(Inner { path, master, settings, log }) })
     }
 
     /// A number that changes whenever tokens, keys or gateways change, whichever process changes them. Cheap to poll.
@@ -109,9 +90,6 @@ impl Store {
 /// `genesis.db` → `genesis-log.db`.
 fn log_path(path: &Path) -> PathBuf {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    let end = path
-        .extension()
-        .map(|end| format!(".{}", end.to_string_lossy()))
-        .unwrap_or_default();
+    let end = path.extension().map(|end| format!(".{}", end.to_string_lossy())).unwrap_or_default();
     path.with_file_name(format!("{stem}-log{end}"))
 }

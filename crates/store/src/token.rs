@@ -64,10 +64,7 @@ impl Store {
     pub fn create_token(&self, new: NewToken, now_ms: i64) -> Result<(TokenRow, Secret)> {
         let name = new.name.trim();
         if name.is_empty() || name.len() > 100 {
-            return Err(Error::new(
-                ErrorKind::Invalid,
-                "a token needs a name of 1 to 100 characters",
-            ));
+            return Err(Error::new(ErrorKind::Invalid, "a token needs a name of 1 to 100 characters"));
         }
         if new.expires_at_ms.is_some_and(|end| end <= now_ms) {
             return Err(Error::new(
@@ -114,9 +111,7 @@ pub fn token_hash(presented: &[u8]) -> [u8; 32] {
 pub fn looks_like_token(text: &str) -> bool {
     text.len() == PREFIX.len() + RANDOM_DIGITS + CHECK_DIGITS
         && text.starts_with(PREFIX)
-        && text[PREFIX.len()..]
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric())
+        && text[PREFIX.len()..].bytes().all(|byte| byte.is_ascii_alphanumeric())
         && checksum(&text[..PREFIX.len() + RANDOM_DIGITS]) == text[PREFIX.len() + RANDOM_DIGITS..]
 }
 
@@ -134,12 +129,8 @@ fn fresh_token() -> Result<String> {
 
 pub(crate) fn random<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
-    rand::fill(&mut bytes).map_err(|_| {
-        Error::new(
-            ErrorKind::Io,
-            "the operating system gave no random bytes; try again",
-        )
-    })?;
+    rand::fill(&mut bytes)
+        .map_err(|_| Error::new(ErrorKind::Io, "the operating system gave no random bytes; try again"))?;
     Ok(bytes)
 }
 
@@ -167,9 +158,7 @@ fn base62(number: &[u8], digits: usize) -> String {
 /// CRC-32 as in zip and Ethernet. Bit by bit: it runs over 46 bytes, and only where a token was not found.
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
-            (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg())
-        })
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg()))
     })
 }
 
@@ -200,10 +189,7 @@ mod tests {
         for at in 0..text.len() {
             let mut bytes = text.clone().into_bytes();
             bytes[at] = if bytes[at] == b'a' { b'b' } else { b'a' };
-            assert!(
-                !looks_like_token(std::str::from_utf8(&bytes).unwrap()),
-                "position {at}"
-            );
+            assert!(!looks_like_token(std::str::from_utf8(&bytes).unwrap()), "position {at}");
         }
         assert!(!looks_like_token("gt_ä"));
     }

@@ -91,19 +91,10 @@ mod tests {
             ("/chat/completions", Some(Dialect::OpenAiChat)),
             ("v1/completions", None),
             ("/v1/responses", Some(Dialect::OpenAiResponses)),
-            (
-                "/v1beta/models/gemini-3-pro:streamGenerateContent",
-                Some(Dialect::GeminiGenerate),
-            ),
+            ("/v1beta/models/gemini-3-pro:streamGenerateContent", Some(Dialect::GeminiGenerate)),
             ("/v1beta/models/gemini-3-pro:countTokens", None),
-            (
-                "/model/us.anthropic.claude-haiku-4-5-20251001-v1:0/converse",
-                Some(Dialect::BedrockConverse),
-            ),
-            (
-                "/model/us.anthropic.claude-haiku-4-5-20251001-v1:0/invoke",
-                Some(Dialect::AnthropicMessages),
-            ),
+            ("/model/us.anthropic.claude-haiku-4-5-20251001-v1:0/converse", Some(Dialect::BedrockConverse)),
+            ("/model/us.anthropic.claude-haiku-4-5-20251001-v1:0/invoke", Some(Dialect::AnthropicMessages)),
             ("/v2/chat", Some(Dialect::CohereChat)),
             ("/", None),
             ("", None),
@@ -115,10 +106,7 @@ mod tests {
     #[test]
     fn paths_name_their_model() {
         for (path, model) in [
-            (
-                "/v1beta/models/gemini-3-pro:streamGenerateContent",
-                Some("gemini-3-pro"),
-            ),
+            ("/v1beta/models/gemini-3-pro:streamGenerateContent", Some("gemini-3-pro")),
             (
                 "/model/us.anthropic.claude-haiku-4-5-20251001-v1:0/converse",
                 Some("us.anthropic.claude-haiku-4-5-20251001-v1:0"),

@@ -72,11 +72,7 @@ impl Decoder {
 
     /// A decoder that takes messages of up to `limit` bytes.
     pub fn with_limit(limit: usize) -> Self {
-        Self {
-            tail: Vec::new(),
-            limit,
-            failed: None,
-        }
+        Self { tail: Vec::new(), limit, failed: None }
     }
 
     /// Takes the next bytes and calls `on_message` with each message they complete. Only a message that straddles
@@ -177,11 +173,7 @@ impl<'a> Message<'a> {
         while !rest.is_empty() {
             rest = read_header(rest).ok_or(FrameError::Headers)?.2;
         }
-        Ok(Self {
-            raw,
-            payload,
-            headers,
-        })
+        Ok(Self { raw, payload, headers })
     }
 }
 
@@ -247,8 +239,5 @@ fn message_length(bytes: &[u8], limit: usize) -> Result<Option<usize>, FrameErro
 }
 
 fn be_u32(bytes: &[u8]) -> u32 {
-    bytes
-        .iter()
-        .take(4)
-        .fold(0, |number, byte| number << 8 | u32::from(*byte))
+    bytes.iter().take(4).fold(0, |number, byte| number << 8 | u32::from(*byte))
 }

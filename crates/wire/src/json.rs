@@ -89,11 +89,7 @@ pub(crate) struct Text<'a>(pub(crate) Option<Cow<'a, str>>);
 
 impl<'a> Text<'a> {
     pub(crate) fn of_raw(raw: &'a RawValue) -> Self {
-        let Some(inner) = raw
-            .get()
-            .strip_prefix('"')
-            .and_then(|rest| rest.strip_suffix('"'))
-        else {
+        let Some(inner) = raw.get().strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
             return Self(None);
         };
         let text = if inner.contains('\\') {

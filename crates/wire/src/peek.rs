@@ -119,19 +119,13 @@ impl PeekError {
         let text = error.to_string();
         // serde_json ends its messages with the position, which we keep apart.
         let message = text.rfind(" at line ").map_or(text.as_str(), |at| &text[..at]);
-        Self {
-            line: error.line(),
-            column: error.column(),
-            message: message.to_owned(),
-        }
+        Self { line: error.line(), column: error.column(), message: message.to_owned() }
     }
 }
 
 /// The tolerant reader would take `[1]` or `5` for an object without fields.
 fn require_object(body: &[u8]) -> Result<(), PeekError> {
-    let start = body
-        .iter()
-        .position(|byte| !matches!(byte, b' ' | b'\n' | b'\r' | b'\t'));
+    let start = body.iter().position(|byte| !matches!(byte, b' ' | b'\n' | b'\r' | b'\t'));
     let (at, message) = match start {
         Some(at) if body[at] == b'{' => return Ok(()),
         Some(at) => (at, "expected `{`"),
@@ -170,10 +164,7 @@ mod tests {
         let peek = peek(body).unwrap();
         assert_eq!(peek.model, Some(Cow::Borrowed("openai/gpt-5")));
         assert_eq!(&body[peek.model_span.unwrap()], br#""openai/gpt-5""#);
-        assert_eq!(
-            (peek.stream, peek.max_tokens, peek.include_usage),
-            (Some(true), Some(100), Some(true))
-        );
+        assert_eq!((peek.stream, peek.max_tokens, peek.include_usage), (Some(true), Some(100), Some(true)));
     }
 
     #[test]
@@ -208,10 +199,7 @@ mod tests {
         let body = br#"{"model":"a\/b\u00e9"}"#;
         let peek = peek(body).unwrap();
         assert_eq!(peek.model.as_deref(), Some("a/bé"));
-        assert_eq!(
-            splice_model(body, peek.model_span.unwrap(), "c"),
-            br#"{"model":"c"}"#
-        );
+        assert_eq!(splice_model(body, peek.model_span.unwrap(), "c"), br#"{"model":"c"}"#);
     }
 
     #[test]
@@ -219,10 +207,7 @@ mod tests {
         let body = "{\"n\":1.50, \"model\":\"old\" ,\"ü\":\"\u{2028}\"}".as_bytes();
         let span = peek(body).unwrap().model_span.unwrap();
         let spliced = splice_model(body, span.clone(), "new \"quoted\"\n\\");
-        assert_eq!(
-            peek(&spliced).unwrap().model.as_deref(),
-            Some("new \"quoted\"\n\\")
-        );
+        assert_eq!(peek(&spliced).unwrap().model.as_deref(), Some("new \"quoted\"\n\\"));
         assert!(spliced.starts_with(&body[..span.start]) && spliced.ends_with(&body[span.end..]));
     }
 

@@ -84,12 +84,7 @@ struct Facts {
 
 impl Facts {
     fn new(dialect: Dialect) -> Self {
-        Self {
-            dialect,
-            report: Report::default(),
-            anthropic: anthropic::Counts::default(),
-            raw_start: None,
-        }
+        Self { dialect, report: Report::default(), anthropic: anthropic::Counts::default(), raw_start: None }
     }
 
     /// Takes in a whole JSON answer.
@@ -103,9 +98,7 @@ impl Facts {
             Dialect::OpenAiResponses => openai::response(self, body),
         };
         self.report.ended = parsed.is_some();
-        let Report {
-            usage, finish_reason, ..
-        } = &self.report;
+        let Report { usage, finish_reason, .. } = &self.report;
         if usage.is_none() && finish_reason.is_none() {
             // Proxies on the way have error bodies of their own.
             self.error(error_message(body));

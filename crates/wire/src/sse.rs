@@ -44,13 +44,7 @@ impl Splitter {
 
     /// A splitter that skips events of more than `limit` bytes and holds at most that many.
     pub fn with_limit(limit: usize) -> Self {
-        Self {
-            tail: Vec::new(),
-            line: Line::Start,
-            skipping: false,
-            limit,
-            oversized: 0,
-        }
+        Self { tail: Vec::new(), line: Line::Start, skipping: false, limit, oversized: 0 }
     }
 
     /// Takes the next bytes and calls `on_event` with the raw bytes of each event they complete, its blank line
@@ -230,11 +224,7 @@ impl Line {
                 (Self::Start | Self::Middle, _) => {
                     *self = Self::Middle;
                     at += memchr2(b'\n', b'\r', &bytes[at..])?;
-                    *self = if bytes[at] == b'\n' {
-                        Self::Start
-                    } else {
-                        Self::AfterCr
-                    };
+                    *self = if bytes[at] == b'\n' { Self::Start } else { Self::AfterCr };
                     at += 1;
                 }
             }
@@ -321,11 +311,7 @@ mod tests {
         let kept: Vec<Vec<u8>> = vec![b"a\n\n".to_vec(), b"b\n\n".to_vec()];
         assert_eq!(split(&[stream], 8), (kept.clone(), vec![], 1));
         for cut in 0..stream.len() {
-            assert_eq!(
-                split(&[&stream[..cut], &stream[cut..]], 8),
-                (kept.clone(), vec![], 1),
-                "{cut}"
-            );
+            assert_eq!(split(&[&stream[..cut], &stream[cut..]], 8), (kept.clone(), vec![], 1), "{cut}");
         }
         assert_eq!(split(&[b"012345", b"6789", b"\n"], 8), (vec![], vec![], 1));
     }
@@ -351,11 +337,7 @@ mod tests {
             Some((*at - event.len(), event))
         }) {
             for position in start..start + event.len() {
-                assert_eq!(
-                    event_around(run, position),
-                    start..start + event.len(),
-                    "{position}"
-                );
+                assert_eq!(event_around(run, position), start..start + event.len(), "{position}");
             }
         }
     }

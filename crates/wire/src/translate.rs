@@ -127,11 +127,7 @@ pub fn request(from: Dialect, to: Dialect, body: &[u8], target: &Target<'_>) -> 
     };
     tools::check_results(&request, from)?;
     let renamed = tools::rename(&mut request, to);
-    let mut writing = Writing {
-        from,
-        target,
-        dropped: &mut dropped,
-    };
+    let mut writing = Writing { from, target, dropped: &mut dropped };
     let (path, body) = match to {
         Dialect::OpenAiChat => openai_chat::write_request(&request, &mut writing)?,
         Dialect::AnthropicMessages => anthropic_messages::write_request(&request, &mut writing)?,
@@ -161,10 +157,7 @@ pub fn request(from: Dialect, to: Dialect, body: &[u8], target: &Target<'_>) -> 
 /// Translates a provider's complete answer into the client's dialect; a refusal becomes the client's kind of refusal.
 pub fn response(context: &Context, status: u16, body: &[u8]) -> Result<Incoming, BadAnswer> {
     if status >= 400 {
-        return Ok(Incoming {
-            body: error(context.from, context.to, status, body),
-            dropped: Vec::new(),
-        });
+        return Ok(Incoming { body: error(context.from, context.to, status, body), dropped: Vec::new() });
     }
     let mut dropped = Dropped::default();
     let mut answer = match context.to {
@@ -175,10 +168,7 @@ pub fn response(context: &Context, status: u16, body: &[u8]) -> Result<Incoming,
         Dialect::BedrockConverse => bedrock_converse::read_answer(body, &mut dropped)?,
         Dialect::CohereChat => cohere_chat::read_answer(body, &mut dropped)?,
         other => {
-            return Err(BadAnswer::new(format!(
-                "{} answers are not translated",
-                other.name()
-            )));
+            return Err(BadAnswer::new(format!("{} answers are not translated", other.name())));
         }
     };
     if answer.choices.is_empty() {
@@ -192,10 +182,7 @@ pub fn response(context: &Context, status: u16, body: &[u8]) -> Result<Incoming,
         Dialect::OpenAiResponses => openai_responses::write_answer(&answer, context, &mut dropped),
         other => return Err(BadAnswer::new(format!("{} clients are not served", other.name()))),
     };
-    Ok(Incoming {
-        body,
-        dropped: dropped.into_names(),
-    })
+    Ok(Incoming { body, dropped: dropped.into_names() })
 }
 
 /// A provider's refusal in the client's dialect, with its message, type and code kept.
@@ -221,28 +208,19 @@ impl Writing<'_> {
 
 impl BadRequest {
     fn body(error: &serde_json::Error) -> Self {
-        Self {
-            path: String::new(),
-            message: format!("the body is not valid JSON: {error}"),
-        }
+        Self { path: String::new(), message: format!("the body is not valid JSON: {error}") }
     }
 }
 
 impl BadAnswer {
     fn new(message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-        }
+        Self { message: message.into() }
     }
 }
 
 fn unsupported(from: Dialect, to: Dialect) -> BadRequest {
     BadRequest {
         path: String::new(),
-        message: format!(
-            "a {} request cannot be sent to a {} endpoint",
-            from.name(),
-            to.name()
-        ),
+        message: format!("a {} request cannot be sent to a {} endpoint", from.name(), to.name()),
     }
 }

@@ -84,15 +84,10 @@ fn of_provider<'a>(
     let beaten = |first: &Option<String>| first.as_ref().map(|first| format!("{first} comes first"));
 
     if let Some((name, found_in)) = in_environment(provider, environment) {
-        let value = environment
-            .lookup(name)
-            .map(|(value, _)| preview(value.expose_secret()));
+        let value = environment.lookup(name).map(|(value, _)| preview(value.expose_secret()));
         let origin = format!("{name} ({found_in})");
         let key = Found::new(slug, "environment", value.unwrap_or_default(), refused.clone());
-        keys.push(Found {
-            origin: Some(origin.clone()),
-            ..key
-        });
+        keys.push(Found { origin: Some(origin.clone()), ..key });
         first = Some(origin);
     }
     for row in stored {
@@ -110,10 +105,7 @@ fn of_provider<'a>(
         };
         let unused = refused.or(unresolved).or_else(|| beaten(&first));
         let origin = Some(format!("models.providers.{slug}.apiKey"));
-        keys.push(Found {
-            origin,
-            ..Found::new(slug, "config", shown, unused)
-        });
+        keys.push(Found { origin, ..Found::new(slug, "config", shown, unused) });
     }
 }
 
@@ -135,10 +127,7 @@ pub(super) fn in_environment<'a>(
     provider: &'a Provider,
     environment: &Environment,
 ) -> Option<(&'a str, genesis_config::Source)> {
-    provider
-        .env
-        .iter()
-        .find_map(|name| Some((name.as_str(), environment.lookup(name)?.1)))
+    provider.env.iter().find_map(|name| Some((name.as_str(), environment.lookup(name)?.1)))
 }
 
 /// As the store shows its keys: too little to be of use to anybody else.
@@ -146,10 +135,6 @@ fn preview(key: &str) -> String {
     let characters: Vec<char> = key.trim().chars().collect();
     match characters.len() {
         ..20 => "…".to_owned(),
-        length => characters[..3]
-            .iter()
-            .chain(&['…'])
-            .chain(&characters[length - 4..])
-            .collect(),
+        length => characters[..3].iter().chain(&['…']).chain(&characters[length - 4..]).collect(),
     }
 }

@@ -19,10 +19,7 @@ pub(super) fn read(provider: &Provider) -> Result<Secret, Failed> {
             .map_err(|error| Failed::new(format!("the key could not be read: {error}")).hint(PIPE))?
     } else {
         let mut bytes = Vec::new();
-        std::io::stdin()
-            .lock()
-            .take(LONGEST + 1)
-            .read_to_end(&mut bytes)?;
+        std::io::stdin().lock().take(LONGEST + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > LONGEST {
             return Err(Failed::new("what was piped in is too long to be a key").hint(PIPE));
         }
@@ -47,9 +44,7 @@ fn bare(text: &str) -> &str {
 
 /// `value` of `export NAME=value;` and of `LIKE_THIS=value`.
 fn assigned(text: &str) -> Option<&str> {
-    let exported = ["export ", "set ", "$env:"]
-        .iter()
-        .find_map(|word| text.strip_prefix(word));
+    let exported = ["export ", "set ", "$env:"].iter().find_map(|word| text.strip_prefix(word));
     let (name, value) = exported.unwrap_or(text).split_once('=')?;
     let name = name.trim();
     let named = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
@@ -60,9 +55,7 @@ fn assigned(text: &str) -> Option<&str> {
 
 fn unquoted(text: &str) -> &str {
     let pairs = [('"', '"'), ('\'', '\''), ('`', '`'), ('“', '”'), ('‘', '’')];
-    let inner = pairs
-        .iter()
-        .find_map(|(open, close)| text.strip_prefix(*open)?.strip_suffix(*close));
+    let inner = pairs.iter().find_map(|(open, close)| text.strip_prefix(*open)?.strip_suffix(*close));
     inner.unwrap_or(text).trim()
 }
 
@@ -74,10 +67,7 @@ fn check(key: &str, provider: &Provider) -> Result<(), Failed> {
         return Err(Failed::new(
             "this is a gateway token: callers present it to the gateway, no provider knows it",
         )
-        .hint(format!(
-            "a key for {} comes from {} itself",
-            provider.slug, provider.name
-        )));
+        .hint(format!("a key for {} comes from {} itself", provider.slug, provider.name)));
     }
     if key.starts_with('{') {
         return check_form(key, provider);
@@ -109,11 +99,7 @@ const GOOGLE_FORM: &str = "a Vertex key is the JSON file of a service account (G
 /// Keys that are JSON objects: which fields must be there.
 fn check_form(key: &str, provider: &Provider) -> Result<(), Failed> {
     let (needed, optional, form): (&[&str], &[&str], _) = match provider.auth {
-        Auth::AwsSigV4 => (
-            &["accessKeyId", "secretAccessKey", "region"],
-            &["sessionToken"],
-            AWS_FORM,
-        ),
+        Auth::AwsSigV4 => (&["accessKeyId", "secretAccessKey", "region"], &["sessionToken"], AWS_FORM),
         Auth::GoogleServiceAccount => (&["client_email", "private_key"], &["token_uri"], GOOGLE_FORM),
         Auth::Header { .. } | Auth::None => {
             return Err(Failed::new(format!(
@@ -127,17 +113,8 @@ fn check_form(key: &str, provider: &Provider) -> Result<(), Failed> {
         let place = format!("line {}, column {}", error.line(), error.column());
         Failed::new(format!("the key starts like JSON but is none ({place})")).hint(form)
     })?;
-    let text = |name: &&str| {
-        value
-            .get(name)
-            .and_then(Value::as_str)
-            .filter(|text| !text.trim().is_empty())
-    };
-    let missing: Vec<_> = needed
-        .iter()
-        .filter(|name| text(name).is_none())
-        .copied()
-        .collect();
+    let text = |name: &&str| value.get(name).and_then(Value::as_str).filter(|text| !text.trim().is_empty());
+    let missing: Vec<_> = needed.iter().filter(|name| text(name).is_none()).copied().collect();
     if !missing.is_empty() {
         return Err(Failed::new(format!("the key has no {}", missing.join(", no "))).hint(form));
     }

@@ -10,17 +10,8 @@ use crate::render::{self, Cell, Table};
 /// How much of an id is shown: up to the end of one of its groups.
 const ID_DIGITS: [usize; 4] = [13, 18, 23, 36];
 
-const COLUMNS: [&str; 9] = [
-    "TIME",
-    "ID",
-    "GATEWAY",
-    "PROVIDER",
-    "MODEL",
-    "STATUS",
-    ">TOKENS",
-    ">COST",
-    ">FIRST / ALL",
-];
+const COLUMNS: [&str; 9] =
+    ["TIME", "ID", "GATEWAY", "PROVIDER", "MODEL", "STATUS", ">TOKENS", ">COST", ">FIRST / ALL"];
 
 /// Prints records batch by batch, aligned with those printed before.
 pub(super) struct Lines<'a> {
@@ -33,12 +24,7 @@ pub(super) struct Lines<'a> {
 
 impl<'a> Lines<'a> {
     pub(super) fn new(json: bool, printer: &'a Printer) -> Self {
-        Self {
-            json,
-            widths: Vec::new(),
-            id_digits: ID_DIGITS[0],
-            printer,
-        }
+        Self { json, widths: Vec::new(), id_digits: ID_DIGITS[0], printer }
     }
 
     pub(super) fn print(&mut self, records: &[LogRecord]) -> Result<(), Failed> {
@@ -51,18 +37,12 @@ impl<'a> Lines<'a> {
         // Ids begin with the time, so calls of one moment begin alike: show as much as tells them apart.
         let told_apart = |digits: &usize| {
             let mut seen = HashSet::new();
-            records
-                .iter()
-                .all(|record| seen.insert(record.id.to_string()[..*digits].to_owned()))
+            records.iter().all(|record| seen.insert(record.id.to_string()[..*digits].to_owned()))
         };
         let needed = ID_DIGITS.into_iter().find(told_apart).unwrap_or(ID_DIGITS[3]);
         self.id_digits = self.id_digits.max(needed);
 
-        let mut table = if self.widths.is_empty() {
-            Table::new(&COLUMNS)
-        } else {
-            Table::headless(&COLUMNS)
-        };
+        let mut table = if self.widths.is_empty() { Table::new(&COLUMNS) } else { Table::headless(&COLUMNS) };
         for record in records {
             table.row(self.cells(record));
         }
@@ -71,12 +51,8 @@ impl<'a> Lines<'a> {
     }
 
     fn cells(&self, record: &LogRecord) -> Vec<Cell> {
-        let tokens = record
-            .usage
-            .map(|usage| format!("{}/{}", usage.tokens_in(), usage.tokens_out()));
-        let first = record
-            .first_byte_ms
-            .map_or_else(|| render::NONE.to_owned(), render::milliseconds);
+        let tokens = record.usage.map(|usage| format!("{}/{}", usage.tokens_in(), usage.tokens_out()));
+        let first = record.first_byte_ms.map_or_else(|| render::NONE.to_owned(), render::milliseconds);
         vec![
             Cell::faint(render::local(record.created_at_ms, "%Y-%m-%d %H:%M:%S")),
             record.id.to_string()[..self.id_digits].into(),
@@ -85,10 +61,7 @@ impl<'a> Lines<'a> {
             Cell::strong(render::shortened(&render::or_none(&record.model), 40)),
             status(record),
             tokens.unwrap_or_else(|| render::NONE.to_owned()).into(),
-            record
-                .cost_nano_usd
-                .map_or_else(|| render::NONE.to_owned(), render::money)
-                .into(),
+            record.cost_nano_usd.map_or_else(|| render::NONE.to_owned(), render::money).into(),
             Cell::faint(format!("{first} / {}", render::milliseconds(record.duration_ms))),
         ]
     }

@@ -18,26 +18,16 @@ pub(super) fn show(
     store: Option<&Store>,
     printer: &Printer,
 ) -> Result<(), Failed> {
-    let found = store
-        .map(|store| store.log(id))
-        .transpose()
-        .map_err(|error| match error.kind() {
-            genesis_store::ErrorKind::Invalid => Failed::usage(error.to_string()),
-            _ => error.into(),
-        })?;
+    let found = store.map(|store| store.log(id)).transpose().map_err(|error| match error.kind() {
+        genesis_store::ErrorKind::Invalid => Failed::usage(error.to_string()),
+        _ => error.into(),
+    })?;
     let Some((record, payload)) = found.flatten() else {
-        return Err(Failed::new(format!(
-            "no record has an id that starts with `{}`",
-            render::plain(id)
-        ))
-        .hint("`genesis logs` shows the newest; older ones may have been deleted to make room"));
+        return Err(Failed::new(format!("no record has an id that starts with `{}`", render::plain(id)))
+            .hint("`genesis logs` shows the newest; older ones may have been deleted to make room"));
     };
     match (body, json) {
-        (_, true) => printer.json(&Described::new(
-            &record,
-            payload.as_ref(),
-            body.unwrap_or(Body::Both),
-        )),
+        (_, true) => printer.json(&Described::new(&record, payload.as_ref(), body.unwrap_or(Body::Both))),
         (None, false) => in_full(&record, payload.as_ref(), printer),
         (Some(body), false) => {
             let Some(payload) = payload else {
@@ -83,10 +73,8 @@ impl<'a> Described<'a> {
 }
 
 fn bodies_alone(body: Body, payload: &Payload, printer: &Printer) -> Result<(), Failed> {
-    let bodies: &[(&[u8], bool)] = &[
-        (&payload.request, payload.request_complete),
-        (&payload.response, payload.response_complete),
-    ];
+    let bodies: &[(&[u8], bool)] =
+        &[(&payload.request, payload.request_complete), (&payload.response, payload.response_complete)];
     let wanted = match body {
         Body::Request => &bodies[..1],
         Body::Response => &bodies[1..],
@@ -123,16 +111,8 @@ fn in_full(record: &LogRecord, payload: Option<&Payload>, printer: &Printer) -> 
         }
     }
     let parts = [
-        (
-            "Request",
-            &record.request_head,
-            payload.map(|kept| (&kept.request, kept.request_complete)),
-        ),
-        (
-            "Response",
-            &record.response_head,
-            payload.map(|kept| (&kept.response, kept.response_complete)),
-        ),
+        ("Request", &record.request_head, payload.map(|kept| (&kept.request, kept.request_complete))),
+        ("Response", &record.response_head, payload.map(|kept| (&kept.response, kept.response_complete))),
     ];
     for (title, head, body) in parts {
         if head.is_empty() && body.is_none() {
@@ -162,35 +142,14 @@ fn fields(record: &LogRecord) -> Vec<(&'static str, String)> {
         Outcome::Success => render::outcome(record.outcome).green().to_string(),
         _ => render::outcome(record.outcome).red().to_string(),
     };
-    let dialect = record
-        .dialect
-        .map(|dialect| dialect.name().to_owned())
-        .unwrap_or_default();
+    let dialect = record.dialect.map(|dialect| dialect.name().to_owned()).unwrap_or_default();
     let yes = |is: bool, text: &str| if is { text.to_owned() } else { String::new() };
-    let metadata: Vec<_> = record
-        .metadata
-        .iter()
-        .map(|(key, value)| format!("{key}={value}"))
-        .collect();
-    let first = record
-        .first_byte_ms
-        .map(|ms| format!(", first byte after {}", render::milliseconds(ms)));
+    let metadata: Vec<_> = record.metadata.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let first = record.first_byte_ms.map(|ms| format!(", first byte after {}", render::milliseconds(ms)));
     vec![
-        (
-            "simulated",
-            yes(
-                record.simulated,
-                "yes: the simulator made up the answer, no provider was called",
-            ),
-        ),
-        (
-            "time",
-            render::local(record.created_at_ms, "%Y-%m-%d %H:%M:%S%.3f %Z"),
-        ),
-        (
-            "request",
-            render::plain(&format!("{} {}", record.method, record.path)),
-        ),
+        ("simulated", yes(record.simulated, "yes: the simulator made up the answer, no provider was called")),
+        ("time", render::local(record.created_at_ms, "%Y-%m-%d %H:%M:%S%.3f %Z")),
+        ("request", render::plain(&format!("{} {}", record.method, record.path))),
         ("status", format!("{} {outcome}", record.status)),
         ("error", render::plain(&record.error)),
         ("gateway", render::plain(&record.gateway)),
@@ -199,26 +158,9 @@ fn fields(record: &LogRecord) -> Vec<(&'static str, String)> {
         ("model", render::or_none(&record.model)),
         ("dialect", dialect),
         ("stream", yes(record.stream, "yes")),
-        (
-            "cached",
-            yes(record.cached, "yes: answered from the gateway's cache"),
-        ),
-        (
-            "step",
-            if record.step > 0 {
-                record.step.to_string()
-            } else {
-                String::new()
-            },
-        ),
-        (
-            "duration",
-            format!(
-                "{}{}",
-                render::milliseconds(record.duration_ms),
-                first.unwrap_or_default()
-            ),
-        ),
+        ("cached", yes(record.cached, "yes: answered from the gateway's cache")),
+        ("step", if record.step > 0 { record.step.to_string() } else { String::new() }),
+        ("duration", format!("{}{}", render::milliseconds(record.duration_ms), first.unwrap_or_default())),
         (
             "sizes",
             format!(
@@ -228,39 +170,19 @@ fn fields(record: &LogRecord) -> Vec<(&'static str, String)> {
             ),
         ),
         ("tokens", tokens(record)),
-        (
-            "raw usage",
-            record.raw_usage.as_deref().map(render::plain).unwrap_or_default(),
-        ),
+        ("raw usage", record.raw_usage.as_deref().map(render::plain).unwrap_or_default()),
         ("cost", cost(record)),
-        (
-            "price",
-            record.price_id.as_deref().map(render::plain).unwrap_or_default(),
-        ),
-        (
-            "formula",
-            record
-                .price_formula
-                .as_deref()
-                .map(render::plain)
-                .unwrap_or_default(),
-        ),
+        ("price", record.price_id.as_deref().map(render::plain).unwrap_or_default()),
+        ("formula", record.price_formula.as_deref().map(render::plain).unwrap_or_default()),
         ("credential", render::or_none(&record.credential)),
         (
             "token",
-            if record.token_id.is_empty() {
-                "none".to_owned()
-            } else {
-                render::plain(&record.token_id)
-            },
+            if record.token_id.is_empty() { "none".to_owned() } else { render::plain(&record.token_id) },
         ),
         ("metadata", render::plain(&metadata.join(" "))),
         ("user agent", render::plain(&record.user_agent)),
         ("event id", render::plain(&record.event_id)),
-        (
-            "trace id",
-            record.trace_id.as_deref().map(render::plain).unwrap_or_default(),
-        ),
+        ("trace id", record.trace_id.as_deref().map(render::plain).unwrap_or_default()),
     ]
 }
 
@@ -307,7 +229,5 @@ fn readable(bytes: &[u8]) -> String {
             render::count(bytes.len() as u64)
         );
     };
-    render::plain_lines(&render::json::spread(text).unwrap_or_else(|| text.to_owned()))
-        .trim_end()
-        .to_owned()
+    render::plain_lines(&render::json::spread(text).unwrap_or_else(|| text.to_owned())).trim_end().to_owned()
 }

@@ -15,14 +15,7 @@ const MARKER: &str = "MARKER";
 fn stored(sandbox: &Sandbox) -> Vec<(String, String, Option<String>, String)> {
     let keys = sandbox.store().open_keys().unwrap();
     keys.into_iter()
-        .map(|(row, secret)| {
-            (
-                row.provider,
-                row.alias,
-                row.gateway,
-                secret.expose_secret().to_owned(),
-            )
-        })
+        .map(|(row, secret)| (row.provider, row.alias, row.gateway, secret.expose_secret().to_owned()))
         .collect()
 }
 
@@ -32,20 +25,13 @@ fn owned(
     gateway: Option<&str>,
     text: &str,
 ) -> (String, String, Option<String>, String) {
-    (
-        provider.into(),
-        alias.into(),
-        gateway.map(str::to_owned),
-        text.into(),
-    )
+    (provider.into(), alias.into(), gateway.map(str::to_owned), text.into())
 }
 
 #[test]
 fn set_seals_what_is_piped_in() {
     let sandbox = Sandbox::new();
-    let ran = sandbox
-        .piped(&["key", "set", "anthropic"], &format!("{KEY}\n"))
-        .ok();
+    let ran = sandbox.piped(&["key", "set", "anthropic"], &format!("{KEY}\n")).ok();
     let ran = ran.says(&["stored the key for anthropic", "sk-…abcd"]);
     assert_eq!(ran.stdout, "");
     assert_eq!(stored(&sandbox), [owned("anthropic", "default", None, KEY)]);
@@ -53,10 +39,7 @@ fn set_seals_what_is_piped_in() {
     assert_eq!(mode(&sandbox.home().join("genesis.db")), 0o600);
     assert_eq!(mode(&sandbox.home().join("master.key")), 0o600);
 
-    let listed = [
-        sandbox.genesis(&["key", "list"]).ok(),
-        sandbox.genesis(&["key", "list", "--json"]).ok(),
-    ];
+    let listed = [sandbox.genesis(&["key", "list"]).ok(), sandbox.genesis(&["key", "list", "--json"]).ok()];
     sandbox.assert_nowhere(MARKER, &[&ran, &listed[0], &listed[1]]);
 }
 
@@ -71,37 +54,21 @@ fn set_frees_the_key_of_what_was_pasted_along() {
         format!("Bearer {KEY}"),
     ];
     for (at, text) in pasted.iter().enumerate() {
-        sandbox
-            .piped(&["key", "set", "anthropic"], text)
-            .ok()
-            .says(&[if at == 0 { "stored" } else { "replaced" }]);
-        assert_eq!(
-            stored(&sandbox),
-            [owned("anthropic", "default", None, KEY)],
-            "{text}"
-        );
+        sandbox.piped(&["key", "set", "anthropic"], text).ok().says(&[if at == 0 {
+            "stored"
+        } else {
+            "replaced"
+        }]);
+        assert_eq!(stored(&sandbox), [owned("anthropic", "default", None, KEY)], "{text}");
     }
 }
 
 #[test]
 fn aliases_and_gateways_have_keys_of_their_own() {
     let sandbox = Sandbox::new();
-    sandbox
-        .piped(&["key", "set", "xai"], "xai-0000000000000000001")
-        .ok()
-        .says(&["the key for grok"]);
-    sandbox
-        .piped(
-            &["key", "set", "grok", "--alias", "work"],
-            "xai-0000000000000000002",
-        )
-        .ok();
-    sandbox
-        .piped(
-            &["key", "set", "grok", "--gateway", "prod"],
-            "xai-0000000000000000003",
-        )
-        .ok();
+    sandbox.piped(&["key", "set", "xai"], "xai-0000000000000000001").ok().says(&["the key for grok"]);
+    sandbox.piped(&["key", "set", "grok", "--alias", "work"], "xai-0000000000000000002").ok();
+    sandbox.piped(&["key", "set", "grok", "--gateway", "prod"], "xai-0000000000000000003").ok();
     let mut keys = stored(&sandbox);
     keys.sort_by(|one, other| one.3.cmp(&other.3));
     assert_eq!(
@@ -121,42 +88,26 @@ fn aliases_and_gateways_have_keys_of_their_own() {
         .ok()
         .says(&["removed the key for grok, alias work"]);
     sandbox.genesis(&["key", "remove", "grok"]).ok();
-    assert_eq!(
-        stored(&sandbox),
-        [owned("grok", "default", Some("prod"), "xai-0000000000000000003")]
-    );
+    assert_eq!(stored(&sandbox), [owned("grok", "default", Some("prod"), "xai-0000000000000000003")]);
     sandbox
         .genesis(&["key", "remove", "openai"])
         .fails(1, &["no such key is stored for openai", "genesis key list"]);
-    sandbox
-        .genesis(&["key", "remove", "opnai"])
-        .fails(2, &["did you mean `openai`?"]);
+    sandbox.genesis(&["key", "remove", "opnai"]).fails(2, &["did you mean `openai`?"]);
 }
 
 #[test]
 fn a_key_on_the_command_line_is_refused_and_not_repeated() {
     let sandbox = Sandbox::new();
     let ran = [
-        sandbox.genesis(&["key", "set", "anthropic", KEY]).fails(
-            2,
-            &[
-                "keys are not taken from the command line",
-                "genesis key set anthropic",
-                "replaced",
-            ],
-        ),
+        sandbox
+            .genesis(&["key", "set", "anthropic", KEY])
+            .fails(2, &["keys are not taken from the command line", "genesis key set anthropic", "replaced"]),
         sandbox
             .genesis(&["key", "set", KEY])
             .fails(2, &["a provider's name", "not taken from the command line"]),
-        sandbox
-            .genesis(&["key", "set", KEY, KEY])
-            .fails(2, &["genesis key set <provider>"]),
-        sandbox
-            .genesis(&["key", "remove", KEY])
-            .fails(2, &["a provider's name"]),
-        sandbox
-            .genesis(&["key", "set", "anthropic", &format!("--key={KEY}")])
-            .fails(2, &["--key"]),
+        sandbox.genesis(&["key", "set", KEY, KEY]).fails(2, &["genesis key set <provider>"]),
+        sandbox.genesis(&["key", "remove", KEY]).fails(2, &["a provider's name"]),
+        sandbox.genesis(&["key", "set", "anthropic", &format!("--key={KEY}")]).fails(2, &["--key"]),
     ];
     sandbox.assert_nowhere(MARKER, &ran.each_ref());
     assert!(!sandbox.home().join("genesis.db").exists());
@@ -165,10 +116,7 @@ fn a_key_on_the_command_line_is_refused_and_not_repeated() {
 #[test]
 fn what_cannot_be_a_key_is_refused_without_showing_it() {
     let sandbox = Sandbox::new();
-    let token = sandbox
-        .genesis(&["token", "create", "--name", "ci", "--quiet"])
-        .ok()
-        .stdout;
+    let token = sandbox.genesis(&["token", "create", "--name", "ci", "--quiet"]).ok().stdout;
     let mut ran: Vec<Ran> = Vec::new();
     let mut refuse = |provider: &str, text: &str, parts: &[&str]| {
         ran.push(sandbox.piped(&["key", "set", provider], text).fails(1, parts));
@@ -184,32 +132,12 @@ fn what_cannot_be_a_key_is_refused_without_showing_it() {
     refuse("openai", &"MARKER".repeat(20_000), &["too long"]);
     refuse("ollama", "sk-MARKER", &["takes no key"]);
 
-    refuse(
-        "aws-bedrock",
-        "AKIAMARKER00000000",
-        &["half of a key", "secretAccessKey"],
-    );
-    refuse(
-        "aws-bedrock",
-        "{\"accessKeyId\":\"MARKER\"",
-        &["line 1, column 23", "accessKeyId"],
-    );
-    refuse(
-        "bedrock",
-        "{\"accessKeyId\":\"MARKER\",\"region\":\" \"}",
-        &["no secretAccessKey, no region"],
-    );
+    refuse("aws-bedrock", "AKIAMARKER00000000", &["half of a key", "secretAccessKey"]);
+    refuse("aws-bedrock", "{\"accessKeyId\":\"MARKER\"", &["line 1, column 23", "accessKeyId"]);
+    refuse("bedrock", "{\"accessKeyId\":\"MARKER\",\"region\":\" \"}", &["no secretAccessKey, no region"]);
     let odd = json!({"accessKeyId": "MARKER", "secretAccessKey": "MARKER", "region": "us-east-1", "sessionToken": 5});
-    refuse(
-        "aws-bedrock",
-        &odd.to_string(),
-        &["sessionToken of the key must be text"],
-    );
-    refuse(
-        "google-vertex-ai",
-        "{\"client_email\":\"MARKER\"}",
-        &["no private_key", "service account"],
-    );
+    refuse("aws-bedrock", &odd.to_string(), &["sessionToken of the key must be text"]);
+    refuse("google-vertex-ai", "{\"client_email\":\"MARKER\"}", &["no private_key", "service account"]);
     let odd = json!({"client_email": "MARKER", "private_key": "MARKER"});
     refuse("vertex", &odd.to_string(), &["no PEM text"]);
 
@@ -223,15 +151,9 @@ fn wrong_names_are_usage_errors() {
     sandbox
         .piped(&["key", "set", "antropic"], KEY)
         .fails(2, &["no provider is called `antropic`", "`anthropic`?"]);
-    sandbox
-        .piped(&["key", "set", "zzzzzzzz"], KEY)
-        .fails(2, &["models.providers"]);
-    sandbox
-        .piped(&["key", "set", "openai", "--alias", "a b"], KEY)
-        .fails(2, &["no blanks"]);
-    sandbox
-        .piped(&["key", "set", "openai", "--gateway", "a/b"], KEY)
-        .fails(2, &["1 to 64 characters"]);
+    sandbox.piped(&["key", "set", "zzzzzzzz"], KEY).fails(2, &["models.providers"]);
+    sandbox.piped(&["key", "set", "openai", "--alias", "a b"], KEY).fails(2, &["no blanks"]);
+    sandbox.piped(&["key", "set", "openai", "--gateway", "a/b"], KEY).fails(2, &["1 to 64 characters"]);
 }
 
 #[test]
@@ -242,9 +164,7 @@ fn keys_of_clouds_are_stored_as_they_came() {
         "private_key": "-----BEGIN PRIVATE KEY-----\nMARKER\n-----END PRIVATE KEY-----\n"});
     let ran = [
         sandbox.piped(&["key", "set", "aws-bedrock"], aws).ok(),
-        sandbox
-            .piped(&["key", "set", "google-vertex-ai"], &google.to_string())
-            .ok(),
+        sandbox.piped(&["key", "set", "google-vertex-ai"], &google.to_string()).ok(),
         sandbox.genesis(&["key", "list"]).ok(),
     ];
     sandbox.assert_nowhere(MARKER, &ran.each_ref());
@@ -258,10 +178,7 @@ fn keys_of_clouds_are_stored_as_they_came() {
 #[test]
 fn list_says_where_each_key_comes_from_and_which_one_wins() {
     let sandbox = Sandbox::new();
-    let ran = sandbox
-        .genesis(&["key", "list"])
-        .ok()
-        .says(&["no keys yet", "genesis key set"]);
+    let ran = sandbox.genesis(&["key", "list"]).ok().says(&["no keys yet", "genesis key set"]);
     assert_eq!(ran.stdout, "");
     assert_eq!(sandbox.genesis(&["key", "list", "--json"]).ok().json(), json!([]));
     assert!(!sandbox.home().exists(), "looking creates nothing");
@@ -276,22 +193,14 @@ fn list_says_where_each_key_comes_from_and_which_one_wins() {
         } }, env: { MISTRAL_KEY: 'mk-MARKER-00000000000000' } }",
     );
     let variables = [("OPENAI_API_KEY", "sk-proj-MARKER-0000000000wxyz")];
-    let set = |args: &[&str]| {
-        sandbox
-            .genesis_in(&[&["key", "set"], args].concat(), &variables, KEY)
-            .ok()
-    };
-    set(&["anthropic"]).says(&[
-        "not used for now",
-        "ANTHROPIC_API_KEY (.env in the genesis folder) comes first",
-    ]);
+    let set = |args: &[&str]| sandbox.genesis_in(&[&["key", "set"], args].concat(), &variables, KEY).ok();
+    set(&["anthropic"])
+        .says(&["not used for now", "ANTHROPIC_API_KEY (.env in the genesis folder) comes first"]);
     set(&["anthropic", "--alias", "work"]);
     set(&["openai", "--gateway", "prod"]);
     set(&["deepseek"]);
 
-    let ran = sandbox
-        .genesis_in(&["key", "list", "--json"], &variables, "")
-        .ok();
+    let ran = sandbox.genesis_in(&["key", "list", "--json"], &variables, "").ok();
     let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
     let rows: Vec<String> = ran
         .json()
@@ -323,27 +232,17 @@ fn list_says_where_each_key_comes_from_and_which_one_wins() {
         ]
     );
     let table = sandbox.genesis_in(&["key", "list"], &variables, "").ok();
-    assert_eq!(
-        table.line("deepseek"),
-        format!("deepseek default all stored sk-…abcd {} yes", today())
-    );
+    assert_eq!(table.line("deepseek"), format!("deepseek default all stored sk-…abcd {} yes", today()));
     assert!(
-        table
-            .line("openai")
-            .ends_with("OPENAI_API_KEY (process environment) sk-…wxyz - yes"),
+        table.line("openai").ends_with("OPENAI_API_KEY (process environment) sk-…wxyz - yes"),
         "{table:?}"
     );
     for ran in [&ran, &table] {
-        assert!(
-            !ran.stdout.contains(MARKER) && !ran.stderr.contains(MARKER),
-            "{ran:?}"
-        );
+        assert!(!ran.stdout.contains(MARKER) && !ran.stderr.contains(MARKER), "{ran:?}");
     }
 
     // Without the variable the next one in line is used, and removing says what remains.
-    let removed = sandbox
-        .genesis_in(&["key", "remove", "anthropic"], &variables, "")
-        .ok();
+    let removed = sandbox.genesis_in(&["key", "remove", "anthropic"], &variables, "").ok();
     removed.says(&["ANTHROPIC_API_KEY (.env in the genesis folder) still holds a key for anthropic"]);
     fs::remove_file(sandbox.home().join(".env")).unwrap();
     let table = sandbox.genesis(&["key", "list"]).ok();
@@ -364,7 +263,5 @@ fn today() -> String {
 fn a_broken_file_is_a_configuration_error() {
     let sandbox = Sandbox::new();
     sandbox.write("genesis.json", "{ gatway: {} }");
-    sandbox
-        .genesis(&["key", "list"])
-        .fails(78, &["gatway", "did you mean", "hint:"]);
+    sandbox.genesis(&["key", "list"]).fails(78, &["gatway", "did you mean", "hint:"]);
 }

@@ -47,10 +47,7 @@ fn three() -> Sandbox {
 fn nothing_yet_says_how_to_start() {
     let sandbox = Sandbox::new();
     for args in [&["logs"][..], &["logs", "--json"], &["logs", "--failed"]] {
-        let ran = sandbox
-            .genesis(args)
-            .ok()
-            .says(&["nothing logged yet", "genesis dev"]);
+        let ran = sandbox.genesis(args).ok().says(&["nothing logged yet", "genesis dev"]);
         assert_eq!(ran.stdout, "");
     }
     assert!(!sandbox.home().exists(), "looking creates nothing");
@@ -62,11 +59,8 @@ fn nothing_yet_says_how_to_start() {
 fn a_table_with_the_newest_at_the_bottom() {
     let sandbox = three();
     let ran = sandbox.genesis(&["logs"]).ok();
-    let lines: Vec<String> = ran
-        .stdout
-        .lines()
-        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
-        .collect();
+    let lines: Vec<String> =
+        ran.stdout.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
     let id = |number| record(number).id.to_string()[..13].to_owned();
     assert_eq!(
         lines,
@@ -85,17 +79,11 @@ fn a_table_with_the_newest_at_the_bottom() {
     );
     assert!(!ran.stdout.contains('\u{1b}'));
     assert_eq!(ran.stderr, "");
-    let forced = sandbox
-        .genesis_in(&["logs"], &[("CLICOLOR_FORCE", "1")], "")
-        .ok()
-        .stdout;
+    let forced = sandbox.genesis_in(&["logs"], &[("CLICOLOR_FORCE", "1")], "").ok().stdout;
     assert!(forced.contains('\u{1b}'), "{forced:?}");
     // The time is that of this machine.
     let tokyo = sandbox.genesis_in(&["logs"], &[("TZ", "Asia/Tokyo")], "").ok();
-    assert!(
-        tokyo.line("2024-03-01 21:00:01").contains("anthropic"),
-        "{tokyo:?}"
-    );
+    assert!(tokyo.line("2024-03-01 21:00:01").contains("anthropic"), "{tokyo:?}");
 }
 
 #[test]
@@ -103,12 +91,8 @@ fn filters_and_limits() {
     let sandbox = three();
     let events = |args: &[&str]| -> Vec<String> {
         let ran = sandbox.genesis(&[&["logs", "--json"], args].concat()).ok();
-        let rows = ran
-            .stdout
-            .lines()
-            .map(|line| serde_json::from_str::<LogRecord>(line).unwrap());
-        rows.map(|row| row.event_id.trim_start_matches("event-").to_owned())
-            .collect()
+        let rows = ran.stdout.lines().map(|line| serde_json::from_str::<LogRecord>(line).unwrap());
+        rows.map(|row| row.event_id.trim_start_matches("event-").to_owned()).collect()
     };
     assert_eq!(events(&[]), ["1", "2", "86400"]);
     assert_eq!(events(&["--limit", "2"]), ["2", "86400"]);
@@ -127,16 +111,9 @@ fn filters_and_limits() {
     assert_eq!(events(&["--metadata", "tier=2"]), ["1"]);
     assert_eq!(events(&["--since", "1h"]), [""; 0]);
 
-    sandbox
-        .genesis(&["logs", "--status", "429"])
-        .ok()
-        .says(&["no record matches"]);
-    sandbox
-        .genesis(&["logs", "--metadata", "team"])
-        .fails(2, &["key=value"]);
-    sandbox
-        .genesis(&["logs", "--since", "yore"])
-        .fails(2, &["30m, 12h or 7d", "2026-11-22"]);
+    sandbox.genesis(&["logs", "--status", "429"]).ok().says(&["no record matches"]);
+    sandbox.genesis(&["logs", "--metadata", "team"]).fails(2, &["key=value"]);
+    sandbox.genesis(&["logs", "--since", "yore"]).fails(2, &["30m, 12h or 7d", "2026-11-22"]);
     sandbox.genesis(&["logs", "--limit", "0"]).fails(2, &["--limit"]);
 }
 
@@ -145,33 +122,21 @@ fn ids_are_shown_as_long_as_tells_them_apart() {
     let sandbox = Sandbox::new();
     sandbox.log([record(1), record(1), record(2)].map(|record| (record, None)));
     let ran = sandbox.genesis(&["logs"]).ok();
-    let ids: Vec<_> = ran
-        .stdout
-        .lines()
-        .skip(1)
-        .map(|line| line.split_whitespace().nth(2).unwrap())
-        .collect();
-    assert!(
-        ids.iter().all(|id| id.len() > 13 && id.len() == ids[0].len()),
-        "{ids:?}"
-    );
+    let ids: Vec<_> =
+        ran.stdout.lines().skip(1).map(|line| line.split_whitespace().nth(2).unwrap()).collect();
+    assert!(ids.iter().all(|id| id.len() > 13 && id.len() == ids[0].len()), "{ids:?}");
     for id in ids {
         sandbox.genesis(&["logs", id]).ok();
     }
     let both = &record(1).id.to_string()[..13];
-    sandbox
-        .genesis(&["logs", both])
-        .fails(2, &["several records", "give more"]);
+    sandbox.genesis(&["logs", both]).fails(2, &["several records", "give more"]);
 }
 
 #[test]
 fn hostile_names_do_not_reach_the_terminal() {
     let sandbox = Sandbox::new();
-    let hostile = LogRecord {
-        model: "a\u{1b}]0;owned\u{7}b\nc".into(),
-        error: "x\u{1b}[2J".into(),
-        ..record(1)
-    };
+    let hostile =
+        LogRecord { model: "a\u{1b}]0;owned\u{7}b\nc".into(), error: "x\u{1b}[2J".into(), ..record(1) };
     sandbox.log([with_bodies(hostile, "\u{1b}[2Jhello", "{\"a\":\"\u{9b}2J\"}")]);
     let id = record(1).id.to_string()[..8].to_owned();
     for args in [&["logs"][..], &["logs", &id]] {
@@ -222,20 +187,11 @@ fn a_made_up_answer_and_missing_bodies_are_said() {
     let sandbox = three();
     let id = record(86_400).id.to_string()[..13].to_owned();
     let ran = sandbox.genesis(&["logs", &id]).ok();
-    assert!(
-        ran.stdout.contains("the simulator made up the answer"),
-        "{}",
-        ran.stdout
-    );
+    assert!(ran.stdout.contains("the simulator made up the answer"), "{}", ran.stdout);
     assert!(ran.stdout.contains("not kept"), "{}", ran.stdout);
-    sandbox
-        .genesis(&["logs", &id, "--body", "response"])
-        .fails(1, &["not kept"]);
+    sandbox.genesis(&["logs", &id, "--body", "response"]).fails(1, &["not kept"]);
     let described = sandbox.genesis(&["logs", &id, "--json"]).ok().json();
-    assert_eq!(
-        (&described["simulated"], &described["payload"]),
-        (&json!(true), &Value::Null)
-    );
+    assert_eq!((&described["simulated"], &described["payload"]), (&json!(true), &Value::Null));
 }
 
 #[test]
@@ -249,10 +205,7 @@ fn bodies_alone_are_byte_for_byte() {
     sandbox.log([(record, Some(payload))]);
     let body = |which: &str| sandbox.genesis(&["logs", &id, "--body", which]).ok();
     assert_eq!(body("request").stdout, request);
-    assert_eq!(
-        body("response").says(&["longer than the log keeps"]).stdout,
-        response
-    );
+    assert_eq!(body("response").says(&["longer than the log keeps"]).stdout, response);
     assert_eq!(body("both").stdout, format!("{request}{response}"));
 
     let described = sandbox.genesis(&["logs", &id, "--json"]).ok().json();
@@ -261,10 +214,7 @@ fn bodies_alone_are_byte_for_byte() {
         json!({"request": {"a": 1.0}, "request_complete": true, "response": response, "response_complete": false})
     );
     assert_eq!(described["cost_nano_usd"], 123_000);
-    let described = sandbox
-        .genesis(&["logs", &id, "--json", "--body", "request"])
-        .ok()
-        .json();
+    let described = sandbox.genesis(&["logs", &id, "--json", "--body", "request"]).ok().json();
     assert_eq!(described["payload"]["response"], Value::Null);
 }
 
@@ -273,21 +223,11 @@ fn wrong_ids_and_mixtures_are_refused() {
     let sandbox = three();
     sandbox.genesis(&["logs", "0190"]).fails(2, &["first 8"]);
     sandbox.genesis(&["logs", "nonsense"]).fails(2, &["log id"]);
-    sandbox
-        .genesis(&["logs", "01900000-0000"])
-        .fails(1, &["no record", "genesis logs"]);
-    sandbox
-        .genesis(&["logs", "01900000-0000", "--failed"])
-        .fails(2, &["cannot be used with"]);
-    sandbox
-        .genesis(&["logs", "01900000-0000", "-f"])
-        .fails(2, &["cannot be used with"]);
-    sandbox
-        .genesis(&["logs", "--body", "request"])
-        .fails(2, &["required"]);
-    Sandbox::new()
-        .genesis(&["logs", "01900000-0000"])
-        .fails(1, &["no record"]);
+    sandbox.genesis(&["logs", "01900000-0000"]).fails(1, &["no record", "genesis logs"]);
+    sandbox.genesis(&["logs", "01900000-0000", "--failed"]).fails(2, &["cannot be used with"]);
+    sandbox.genesis(&["logs", "01900000-0000", "-f"]).fails(2, &["cannot be used with"]);
+    sandbox.genesis(&["logs", "--body", "request"]).fails(2, &["required"]);
+    Sandbox::new().genesis(&["logs", "01900000-0000"]).fails(1, &["no record"]);
 }
 
 #[test]
@@ -295,14 +235,9 @@ fn a_reader_that_has_seen_enough_is_no_error() {
     let sandbox = Sandbox::new();
     // More than a pipe holds.
     sandbox.log((0..2_000).map(|number| (record(number), None)));
-    let mut child = sandbox
-        .command(&["logs", "--json", "--limit", "2000"])
-        .spawn()
-        .unwrap();
+    let mut child = sandbox.command(&["logs", "--json", "--limit", "2000"]).spawn().unwrap();
     let mut first = String::new();
-    BufReader::new(child.stdout.take().unwrap())
-        .read_line(&mut first)
-        .unwrap();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
     assert!(first.starts_with('{'));
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
@@ -317,23 +252,14 @@ struct Followed {
 
 impl Followed {
     fn start(sandbox: &Sandbox, args: &[&str]) -> Self {
-        let mut child = sandbox
-            .command(&[&["logs", "--follow"], args].concat())
-            .spawn()
-            .unwrap();
+        let mut child = sandbox.command(&[&["logs", "--follow"], args].concat()).spawn().unwrap();
         let stdout = lines(child.stdout.take().unwrap());
         let stderr = lines(child.stderr.take().unwrap());
-        Self {
-            child,
-            stdout,
-            stderr,
-        }
+        Self { child, stdout, stderr }
     }
 
     fn line(&self) -> String {
-        self.stdout
-            .recv_timeout(Duration::from_secs(30))
-            .expect("a line on standard output")
+        self.stdout.recv_timeout(Duration::from_secs(30)).expect("a line on standard output")
     }
 
     fn event(&self) -> Value {
@@ -363,10 +289,7 @@ fn lines(pipe: impl std::io::Read + Send + 'static) -> Receiver<String> {
 #[test]
 fn follow_waits_for_the_first_call_and_goes_on() {
     let sandbox = Sandbox::new();
-    let followed = Followed::start(
-        &sandbox,
-        &["--json", "--gateway", "prod", "--metadata", "team=search"],
-    );
+    let followed = Followed::start(&sandbox, &["--json", "--gateway", "prod", "--metadata", "team=search"]);
     let said = followed.stderr.recv_timeout(Duration::from_secs(30)).unwrap();
     assert!(said.contains("waiting for the first call"), "{said}");
 
@@ -378,13 +301,7 @@ fn follow_waits_for_the_first_call_and_goes_on() {
     };
     for number in 1..=3 {
         journal.push(tagged(number * 10, "search"), None);
-        journal.push(
-            LogRecord {
-                gateway: "test".into(),
-                ..tagged(number * 10 + 1, "search")
-            },
-            None,
-        );
+        journal.push(LogRecord { gateway: "test".into(), ..tagged(number * 10 + 1, "search") }, None);
         journal.push(tagged(number * 10 + 2, "ads"), None);
         assert!(journal.flush(Duration::from_secs(20)));
         // Each exactly once, and nothing that does not match.
@@ -396,10 +313,7 @@ fn follow_waits_for_the_first_call_and_goes_on() {
 #[test]
 fn follow_begins_with_the_newest_and_keeps_its_columns() {
     let sandbox = Sandbox::new();
-    let short = |number| LogRecord {
-        model: "m".into(),
-        ..record(number)
-    };
+    let short = |number| LogRecord { model: "m".into(), ..record(number) };
     sandbox.log([1, 2, 3].map(|number| (short(number), None)));
     let followed = Followed::start(&sandbox, &["--limit", "2"]);
     let heading = followed.line();

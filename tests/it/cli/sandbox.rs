@@ -28,9 +28,7 @@ pub(super) struct Ran {
 
 impl Sandbox {
     pub(super) fn new() -> Self {
-        Self {
-            folder: tempfile::tempdir().unwrap(),
-        }
+        Self { folder: tempfile::tempdir().unwrap() }
     }
 
     pub(super) fn home(&self) -> PathBuf {
@@ -74,12 +72,8 @@ impl Sandbox {
     }
 
     pub(super) fn genesis_in(&self, args: &[&str], variables: &[(&str, &str)], stdin: &str) -> Ran {
-        let mut child = self
-            .command(args)
-            .envs(variables.iter().copied())
-            .stdin(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child =
+            self.command(args).envs(variables.iter().copied()).stdin(Stdio::piped()).spawn().unwrap();
         // A command that reads nothing may be gone already.
         let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
         let output = child.wait_with_output().unwrap();
@@ -107,10 +101,7 @@ impl Sandbox {
     /// Fails if `secret` stands in anything that was printed or in any file of the home folder.
     pub(super) fn assert_nowhere(&self, secret: &str, ran: &[&Ran]) {
         for ran in ran {
-            assert!(
-                !ran.stdout.contains(secret) && !ran.stderr.contains(secret),
-                "printed: {ran:?}"
-            );
+            assert!(!ran.stdout.contains(secret) && !ran.stderr.contains(secret), "printed: {ran:?}");
         }
         let mut folders = vec![self.folder.path().to_path_buf()];
         while let Some(folder) = folders.pop() {
@@ -119,9 +110,7 @@ impl Sandbox {
                     folders.push(entry.path());
                 } else {
                     let bytes = fs::read(entry.path()).unwrap();
-                    let found = bytes
-                        .windows(secret.len())
-                        .any(|window| window == secret.as_bytes());
+                    let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
                     assert!(!found, "written to {}", entry.path().display());
                 }
             }
@@ -163,9 +152,7 @@ impl Ran {
     #[track_caller]
     pub(super) fn line(&self, start: &str) -> String {
         let mut lines = self.stdout.lines().filter(|line| line.starts_with(start));
-        let line = lines
-            .next()
-            .unwrap_or_else(|| panic!("no line starts with `{start}`: {self:?}"));
+        let line = lines.next().unwrap_or_else(|| panic!("no line starts with `{start}`: {self:?}"));
         line.split_whitespace().collect::<Vec<_>>().join(" ")
     }
 }
@@ -181,12 +168,7 @@ pub(super) const NOON: i64 = 1_709_294_400_000;
 pub(super) fn record(number: u32) -> LogRecord {
     let created_at_ms = NOON + i64::from(number) * 1000;
     let time = u64::try_from(created_at_ms).unwrap();
-    let usage = Usage {
-        input: 12,
-        cache_read: 100,
-        output: 34,
-        ..Usage::default()
-    };
+    let usage = Usage { input: 12, cache_read: 100, output: 34, ..Usage::default() };
     LogRecord {
         id: Uuid::new_v7(uuid::Timestamp::from_unix_time(time / 1000, 0, 0, 0)),
         event_id: format!("event-{number}"),

@@ -14,12 +14,8 @@ fn logged() -> Sandbox {
         cost_nano_usd: None,
         ..record(2)
     };
-    let unpriced = LogRecord {
-        provider: "openai".into(),
-        model: "gpt-6".into(),
-        cost_nano_usd: None,
-        ..record(3)
-    };
+    let unpriced =
+        LogRecord { provider: "openai".into(), model: "gpt-6".into(), cost_nano_usd: None, ..record(3) };
     let next_day = LogRecord {
         gateway: "test".into(),
         cost_nano_usd: Some(2_000_000_000),
@@ -35,10 +31,7 @@ fn nothing_yet_says_how_to_start() {
     let sandbox = Sandbox::new();
     let ran = sandbox.genesis(&["usage"]).ok().says(&["genesis dev"]);
     assert_eq!(ran.stdout, "");
-    assert_eq!(
-        sandbox.genesis(&["usage", "--json"]).ok().json()["total"]["requests"],
-        0
-    );
+    assert_eq!(sandbox.genesis(&["usage", "--json"]).ok().json()["total"]["requests"], 0);
     assert!(!sandbox.home().exists(), "looking creates nothing");
 }
 
@@ -81,12 +74,7 @@ fn every_way_to_group() {
     let keys = |by: &str| -> Vec<String> {
         let report = sandbox.genesis(&["usage", "--by", by, "--json"]).ok().json();
         assert_eq!(report["by"], by);
-        report["rows"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|row| row["key"].as_str().unwrap().to_owned())
-            .collect()
+        report["rows"].as_array().unwrap().iter().map(|row| row["key"].as_str().unwrap().to_owned()).collect()
     };
     assert_eq!(keys("provider"), ["anthropic", "openai"]);
     assert_eq!(keys("gateway"), ["prod", "test"]);
@@ -94,10 +82,7 @@ fn every_way_to_group() {
     assert_eq!(keys("hour"), ["2024-03-01T12:00Z", "2024-03-02T13:00Z"]);
     assert_eq!(keys("outcome"), ["success", "provider_error"]);
     let shown = sandbox.genesis(&["usage", "--by", "outcome"]).ok();
-    assert!(
-        shown.line("provider error").starts_with("provider error 1 1"),
-        "{shown:?}"
-    );
+    assert!(shown.line("provider error").starts_with("provider error 1 1"), "{shown:?}");
 }
 
 #[test]
@@ -122,22 +107,12 @@ fn filters_narrow_and_json_is_in_nano_dollars() {
     assert_eq!(report["simulated"]["requests"], 0);
     assert_eq!(report["rows"][0]["key"], "anthropic/claude-sonnet-4-6");
 
-    let ran = sandbox
-        .genesis(&["usage", "--since", "1h"])
-        .ok()
-        .says(&["no calls match"]);
+    let ran = sandbox.genesis(&["usage", "--since", "1h"]).ok().says(&["no calls match"]);
     assert_eq!(ran.stdout, "");
-    let nothing = sandbox
-        .genesis(&["usage", "--model", "other", "--json"])
-        .ok()
-        .json();
+    let nothing = sandbox.genesis(&["usage", "--model", "other", "--json"]).ok().json();
     assert_eq!(nothing["rows"], json!([]));
-    sandbox
-        .genesis(&["usage", "--by", "colour"])
-        .fails(2, &["model", "provider", "outcome"]);
-    sandbox
-        .genesis(&["usage", "--since", "yore"])
-        .fails(2, &["30m, 12h or 7d"]);
+    sandbox.genesis(&["usage", "--by", "colour"]).fails(2, &["model", "provider", "outcome"]);
+    sandbox.genesis(&["usage", "--since", "yore"]).fails(2, &["30m, 12h or 7d"]);
 }
 
 #[test]
@@ -152,8 +127,5 @@ fn calls_without_a_model_are_named_so() {
     sandbox.log([refused(1, ""), refused(2, "openai")].map(|record| (record, None)));
     let ran = sandbox.genesis(&["usage"]).ok();
     assert!(ran.line("(no model)").starts_with("(no model) 1 1 0"), "{ran:?}");
-    assert!(
-        ran.line("openai").starts_with("openai (no model) 1 1 0"),
-        "{ran:?}"
-    );
+    assert!(ran.line("openai").starts_with("openai (no model) 1 1 0"), "{ran:?}");
 }

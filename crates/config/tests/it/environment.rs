@@ -13,11 +13,8 @@ fn the_first_source_with_a_value_wins() {
     let block = block(
         r#"{ A: "block", B: "block", C: "block", EMPTY: "  ", vars: { V: "block" }, shellEnv: { enabled: true } }"#,
     );
-    let (environment, warnings) = Environment::load_in(
-        &place.around(&[("A", "process"), ("SHELL", &shell)]),
-        &place.home(),
-        &block,
-    );
+    let (environment, warnings) =
+        Environment::load_in(&place.around(&[("A", "process"), ("SHELL", &shell)]), &place.home(), &block);
     assert_eq!(warnings, Vec::<String>::new());
     for (name, value, source) in [
         ("A", "process", Source::Process),
@@ -27,9 +24,8 @@ fn the_first_source_with_a_value_wins() {
         ("D", "shell", Source::LoginShell),
         ("EMPTY", "shell", Source::LoginShell),
     ] {
-        let found = environment
-            .lookup(name)
-            .map(|(value, source)| (value.expose_secret().to_owned(), source));
+        let found =
+            environment.lookup(name).map(|(value, source)| (value.expose_secret().to_owned(), source));
         assert_eq!(found, Some((value.to_owned(), source)), "{name}");
     }
     assert!(environment.lookup("NOWHERE").is_none());
@@ -43,19 +39,10 @@ fn the_working_directory_is_read_only_if_asked_for() {
     let (environment, _) = Environment::load_in(&place.around(&[]), &place.home(), &EnvBlock::default());
     assert!(environment.lookup("B").is_none());
 
-    let (environment, _) = Environment::load_in(
-        &place.around(&[]),
-        &place.home(),
-        &block("{ cwdDotEnv: true, B: 'block' }"),
-    );
-    assert_eq!(
-        environment.lookup("A").map(|(_, source)| source),
-        Some(Source::DotEnv)
-    );
-    assert_eq!(
-        environment.lookup("B").map(|(_, source)| source),
-        Some(Source::CwdDotEnv)
-    );
+    let (environment, _) =
+        Environment::load_in(&place.around(&[]), &place.home(), &block("{ cwdDotEnv: true, B: 'block' }"));
+    assert_eq!(environment.lookup("A").map(|(_, source)| source), Some(Source::DotEnv));
+    assert_eq!(environment.lookup("B").map(|(_, source)| source), Some(Source::CwdDotEnv));
 }
 
 #[test]
@@ -82,11 +69,7 @@ fn a_shell_that_hangs_is_given_up_with_a_warning() {
     );
     assert!(environment.lookup("KEPT").is_some());
     assert_eq!(warnings.len(), 1);
-    assert!(
-        warnings[0].contains("did not answer within 100 ms"),
-        "{}",
-        warnings[0]
-    );
+    assert!(warnings[0].contains("did not answer within 100 ms"), "{}", warnings[0]);
 }
 
 #[test]
@@ -96,17 +79,9 @@ fn a_broken_line_is_named_without_its_content() {
     let (environment, warnings) =
         Environment::load_in(&place.around(&[]), &place.home(), &EnvBlock::default());
     assert!(environment.lookup("GOOD").is_some());
-    assert_eq!(
-        environment
-            .lookup("LATER")
-            .map(|(value, _)| value.expose_secret()),
-        Some("3")
-    );
+    assert_eq!(environment.lookup("LATER").map(|(value, _)| value.expose_secret()), Some("3"));
     let text = warnings.join("\n");
-    assert!(
-        text.contains("is not NAME=value") && !text.contains("sk-secret"),
-        "{text}"
-    );
+    assert!(text.contains("is not NAME=value") && !text.contains("sk-secret"), "{text}");
 }
 
 #[cfg(unix)]
@@ -128,15 +103,9 @@ fn a_block_value_may_refer_to_earlier_sources() {
         &place.home(),
         &block(r#"{ KEY: "${BASE}-1", BAD: "${NOWHERE}" }"#),
     );
-    assert_eq!(
-        environment.lookup("KEY").map(|(value, _)| value.expose_secret()),
-        Some("sk-1")
-    );
+    assert_eq!(environment.lookup("KEY").map(|(value, _)| value.expose_secret()), Some("sk-1"));
     assert!(environment.lookup("BAD").is_none());
-    assert!(
-        warnings[0].contains("env.BAD") && warnings[0].contains("${NOWHERE}"),
-        "{warnings:?}"
-    );
+    assert!(warnings[0].contains("env.BAD") && warnings[0].contains("${NOWHERE}"), "{warnings:?}");
 }
 
 #[test]
@@ -154,10 +123,7 @@ fn variables_are_replaced_in_text() {
         ("${}", Err("")),
     ] {
         let found = environment.substitute(text);
-        let found = found
-            .as_ref()
-            .map(|value| value.expose_secret())
-            .map_err(|error| error.name.as_str());
+        let found = found.as_ref().map(|value| value.expose_secret()).map_err(|error| error.name.as_str());
         assert_eq!(found, result, "{text}");
     }
 }
@@ -166,9 +132,7 @@ fn variables_are_replaced_in_text() {
 fn the_first_variable_with_a_value_is_taken() {
     let environment = Environment::of([("EMPTY", ""), ("SECOND", "2"), ("THIRD", "3")]);
     let names = ["MISSING", "EMPTY", "SECOND", "THIRD"].map(str::to_owned);
-    let found = environment
-        .first(&names)
-        .map(|(name, value, source)| (name, value.expose_secret(), source));
+    let found = environment.first(&names).map(|(name, value, source)| (name, value.expose_secret(), source));
     assert_eq!(found, Some(("SECOND", "2", Source::Process)));
     assert!(environment.first(&names[..2]).is_none());
 }
@@ -212,26 +176,15 @@ impl Place {
     fn shell(&self, profile: &str) -> String {
         use std::os::unix::fs::PermissionsExt;
         let path = self.root().join("fake-shell");
-        fs::write(
-            &path,
-            format!("#!/bin/sh\n{profile}\nshift\nexec /bin/sh \"$@\"\n"),
-        )
-        .unwrap();
+        fs::write(&path, format!("#!/bin/sh\n{profile}\nshift\nexec /bin/sh \"$@\"\n")).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-        fs::write(
-            self.root().join("shells"),
-            format!("# shells\n{}\n", path.display()),
-        )
-        .unwrap();
+        fs::write(self.root().join("shells"), format!("# shells\n{}\n", path.display())).unwrap();
         path.display().to_string()
     }
 
     fn around(&self, process: &[(&str, &str)]) -> Surroundings {
         Surroundings {
-            process: process
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), Secret::from(*value)))
-                .collect(),
+            process: process.iter().map(|(name, value)| ((*name).to_owned(), Secret::from(*value))).collect(),
             working_directory: self.root().join("work"),
             trusted_shells: self.root().join("shells"),
         }

@@ -45,25 +45,16 @@ fn a_full_file_is_read() {
     let names: Vec<&str> = provider.headers.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["z-first", "cf-aig-authorization", "a-last"]);
     assert_eq!(provider.headers[1].1, "Bearer ${CF_AIG_TOKEN}");
-    assert_eq!(
-        provider.api_key.as_ref().unwrap().expose_secret(),
-        "${CLOUDFLARE_AI_GATEWAY_API_KEY}"
-    );
+    assert_eq!(provider.api_key.as_ref().unwrap().expose_secret(), "${CLOUDFLARE_AI_GATEWAY_API_KEY}");
     let cost = provider.models[0].cost.as_ref().unwrap();
-    assert_eq!(
-        (cost.input.0, cost.cache_write.unwrap().0),
-        (3_000_000_000, 3_750_000_000)
-    );
+    assert_eq!((cost.input.0, cost.cache_write.unwrap().0), (3_000_000_000, 3_750_000_000));
     assert_eq!(file.env.values.len(), 2);
     assert_eq!(file.env.shell_env.timeout_ms, 500);
     assert_eq!(file.gateway.listen.to_string(), "0.0.0.0:8080");
     assert_eq!(file.gateway.limits.body_bytes, 0x10_0000);
     assert_eq!(file.gateway.limits.connections, 10_000);
     let prod = &file.gateway.gateways["prod"];
-    assert_eq!(
-        (prod.id.as_str(), prod.cache_ttl, prod.authentication),
-        ("prod", 300, true)
-    );
+    assert_eq!((prod.id.as_str(), prod.cache_ttl, prod.authentication), ("prod", 300, true));
 }
 
 #[test]
@@ -78,10 +69,7 @@ fn an_empty_file_is_all_defaults() {
 #[test]
 fn a_model_may_be_a_plain_reference() {
     let file = File::parse(r#"{ agents: { defaults: { model: "openai/gpt-5" } } }"#).unwrap();
-    assert_eq!(
-        file.agents.defaults.model.primary.as_deref(),
-        Some("openai/gpt-5")
-    );
+    assert_eq!(file.agents.defaults.model.primary.as_deref(), Some("openai/gpt-5"));
     assert!(file.agents.defaults.model.fallbacks.is_empty());
 }
 
@@ -217,11 +205,7 @@ fn variables_without_a_value_are_told_with_their_place() {
             "6:14 gateway.store",
         ]
     );
-    assert!(
-        problems[1].message.contains("${CF_AIG_TOKEN} is not set"),
-        "{}",
-        problems[1]
-    );
+    assert!(problems[1].message.contains("${CF_AIG_TOKEN} is not set"), "{}", problems[1]);
 }
 
 #[test]
@@ -236,10 +220,7 @@ fn syntax_errors_have_a_place() {
     ] {
         let problems = File::parse(text).unwrap_err();
         let shown = problems[0].to_string();
-        assert!(
-            shown.starts_with(&format!("genesis.json:{place}")),
-            "{text}: {shown}"
-        );
+        assert!(shown.starts_with(&format!("genesis.json:{place}")), "{text}: {shown}");
     }
 }
 
@@ -293,11 +274,7 @@ fn a_file_others_can_read_is_accepted_with_a_warning() {
     fs::write(&path, "\u{feff}{}").unwrap();
     for (mode, warnings) in [(0o600, 0), (0o640, 1), (0o644, 1)] {
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-        assert_eq!(
-            File::load(&path).unwrap().unwrap().warnings.len(),
-            warnings,
-            "{mode:o}"
-        );
+        assert_eq!(File::load(&path).unwrap().unwrap().warnings.len(), warnings, "{mode:o}");
     }
 }
 
@@ -325,9 +302,12 @@ const SAMPLE: &str = r#"{ // é
 
 fn told(text: &str) -> String {
     let problems = File::parse(text).unwrap_err();
-    problems
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join("\n")
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn nesting_that_would_use_up_the_stack_is_a_problem_and_no_crash() {
+    let text = format!("{}{}", "{a:".repeat(60_000), "}".repeat(60_000));
+    let problems = genesis_config::File::parse(&text).expect_err("refused");
+    assert!(problems[0].message.contains("nested"), "{}", problems[0]);
 }

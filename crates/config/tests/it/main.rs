@@ -1,9 +1,6 @@
 //! What the crate promises, seen from outside.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that finds nothing to unwrap has failed"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that finds nothing to unwrap has failed")]
 
 mod environment;
 mod file;

@@ -37,39 +37,19 @@ fn anthropic_cache_tokens_have_rates_of_their_own() {
 #[test]
 fn openai_cached_tokens_are_cheaper() {
     // GPT-5.1: $1.25 in, $0.125 cached, $10 out.
-    let usage = Usage {
-        input: 600,
-        cache_read: 400,
-        output: 50,
-        reasoning: 20,
-        ..Usage::default()
-    };
+    let usage = Usage { input: 600, cache_read: 400, output: 50, reasoning: 20, ..Usage::default() };
     // 750,000 + 50,000 + 500,000
-    assert_eq!(
-        price("openai", "gpt-5.1-2025-11-13").cost(&usage).nano_usd,
-        1_300_000
-    );
+    assert_eq!(price("openai", "gpt-5.1-2025-11-13").cost(&usage).nano_usd, 1_300_000);
 }
 
 #[test]
 fn a_long_gemini_prompt_costs_more_for_every_token() {
     // Gemini 3.1 Pro: $2 / $0.20 / $12 up to 200,000 input tokens, $4 / $0.40 / $18 above.
     let gemini = price("google", "models/gemini-3.1-pro-preview");
-    let at = Usage {
-        input: 150_000,
-        cache_read: 50_000,
-        output: 1_000,
-        ..Usage::default()
-    };
+    let at = Usage { input: 150_000, cache_read: 50_000, output: 1_000, ..Usage::default() };
     assert_eq!(gemini.cost(&at).nano_usd, 300_000_000 + 10_000_000 + 12_000_000);
-    let above = Usage {
-        cache_read: 50_001,
-        ..at
-    };
-    assert_eq!(
-        gemini.cost(&above).nano_usd,
-        600_000_000 + 20_000_400 + 18_000_000
-    );
+    let above = Usage { cache_read: 50_001, ..at };
+    assert_eq!(gemini.cost(&above).nano_usd, 600_000_000 + 20_000_400 + 18_000_000);
 }
 
 #[test]
@@ -77,16 +57,7 @@ fn a_sum_is_rounded_once_half_up() {
     // $0.0125 a million: 40 tokens are half a nano-dollar.
     let price = Price::custom(r#"{"per_token_in": 0.0000000000125}"#).unwrap();
     for (tokens, nano_usd) in [(0, 0), (39, 0), (40, 1), (119, 1), (120, 2)] {
-        assert_eq!(
-            price
-                .cost(&Usage {
-                    input: tokens,
-                    ..Usage::default()
-                })
-                .nano_usd,
-            nano_usd,
-            "{tokens}"
-        );
+        assert_eq!(price.cost(&Usage { input: tokens, ..Usage::default() }).nano_usd, nano_usd, "{tokens}");
     }
 }
 
@@ -96,16 +67,11 @@ fn the_price_of_the_day_applies() {
     // Sonnet 4.6 dropped its long-prompt rates on 2026-03-13.
     let march_12 = NOW - 255 * DAY;
     let before = table.find("anthropic", "claude-sonnet-4-6", march_12).unwrap();
-    let after = table
-        .find("anthropic", "claude-sonnet-4-6", march_12 + DAY)
-        .unwrap();
+    let after = table.find("anthropic", "claude-sonnet-4-6", march_12 + DAY).unwrap();
     assert_eq!(before.id, "anthropic/claude-sonnet-4-6@2026-11-22");
     assert_eq!(after.id, "anthropic/claude-sonnet-4-6@2026-03-13");
     assert_eq!((before.tiers.len(), after.tiers.len()), (1, 0));
-    let usage = Usage {
-        input: 200_001,
-        ..Usage::default()
-    };
+    let usage = Usage { input: 200_001, ..Usage::default() };
     assert_eq!(before.cost(&usage).nano_usd, 1_200_006_000);
     assert_eq!(after.cost(&usage).nano_usd, 600_003_000);
 }
@@ -116,36 +82,16 @@ fn models_are_found_under_every_name() {
         ("anthropic", "claude-opus-5-5", "anthropic/claude-opus-5-5@"),
         ("anthropic", "claude-opus-5", "anthropic/claude-opus-5@"),
         ("anthropic", "claude-sonnet-4-6", "anthropic/claude-sonnet-4-6@"),
-        (
-            "anthropic",
-            "claude-sonnet-4-5-20250929",
-            "anthropic/claude-sonnet-4-5@",
-        ),
-        (
-            "anthropic",
-            "anthropic/claude-sonnet-4-5",
-            "anthropic/claude-sonnet-4-5@",
-        ),
+        ("anthropic", "claude-sonnet-4-5-20250929", "anthropic/claude-sonnet-4-5@"),
+        ("anthropic", "anthropic/claude-sonnet-4-5", "anthropic/claude-sonnet-4-5@"),
         ("anthropic", "Claude-Sonnet-4-5", "anthropic/claude-sonnet-4-5@"),
         ("openai", "gpt-5.2-20251211", "openai/gpt-5.2@"),
         ("openai", "gpt-5.5-2026-04-23", "openai/gpt-5.5@"),
         ("openai", "gpt-6-sol-2026-11-01", "openai/gpt-6-sol@"),
         ("openai", "gpt-4o-mini", "openai/gpt-4o-mini@"),
-        (
-            "openai",
-            "text-embedding-3-small",
-            "openai/text-embedding-3-small@",
-        ),
-        (
-            "google",
-            "publishers/google/models/gemini-2.5-pro",
-            "google/gemini-2.5-pro@",
-        ),
-        (
-            "google",
-            "claude-sonnet-4-5@20250929",
-            "google/claude-sonnet-4-5@",
-        ),
+        ("openai", "text-embedding-3-small", "openai/text-embedding-3-small@"),
+        ("google", "publishers/google/models/gemini-2.5-pro", "google/gemini-2.5-pro@"),
+        ("google", "claude-sonnet-4-5@20250929", "google/claude-sonnet-4-5@"),
         ("aws", "us.anthropic.claude-haiku-4-5-20251001-v1:0", "aws/"),
         ("aws", "us.anthropic.claude-haiku-4-5-20251001-v1%3A0", "aws/"),
         (
@@ -157,11 +103,7 @@ fn models_are_found_under_every_name() {
         ("azure", "gpt-5.1", "openai/gpt-5.1@"),
         ("x-ai", "grok-4.5-20261001", "x-ai/grok-4.5@"),
         ("cloudflare", "@cf/meta/llama-3.1-8b-instruct", "cloudflare/"),
-        (
-            "openrouter",
-            "anthropic/claude-sonnet-4.5",
-            "openrouter/anthropic/claude-sonnet-4.5@",
-        ),
+        ("openrouter", "anthropic/claude-sonnet-4.5", "openrouter/anthropic/claude-sonnet-4.5@"),
     ] {
         let id = price(provider, model).id;
         assert!(id.starts_with(found), "{provider} {model}: {id}");
@@ -227,56 +169,26 @@ fn the_operators_own_price_comes_first() {
         (own.rates.input, own.rates.cache_read, own.rates.output),
         (1_000_000_000, 1_000_000_000, 2_000_000_001)
     );
-    assert!(
-        openai
-            .price(table, "gpt-5.2", NOW)
-            .unwrap()
-            .id
-            .starts_with("openai/gpt-5.2@")
-    );
-    assert!(
-        providers
-            .find("mine")
-            .unwrap()
-            .price(table, "gpt-5.1", NOW)
-            .is_some()
-    );
+    assert!(openai.price(table, "gpt-5.2", NOW).unwrap().id.starts_with("openai/gpt-5.2@"));
+    assert!(providers.find("mine").unwrap().price(table, "gpt-5.1", NOW).is_some());
 }
 
 #[test]
 fn a_custom_cost_is_read_digit_by_digit() {
-    let usage = Usage {
-        input: 1_000,
-        cache_read: 100,
-        cache_write: 10,
-        output: 10,
-        ..Usage::default()
-    };
+    let usage = Usage { input: 1_000, cache_read: 100, cache_write: 10, output: 10, ..Usage::default() };
     let cost = |json: &str| Price::custom(json).map(|price| price.cost(&usage).nano_usd);
     // $1 and $2 a million
-    assert_eq!(
-        cost(r#"{"per_token_in":0.000001,"per_token_out":0.000002}"#),
-        Some(1_110_000 + 20_000)
-    );
+    assert_eq!(cost(r#"{"per_token_in":0.000001,"per_token_out":0.000002}"#), Some(1_110_000 + 20_000));
     assert_eq!(
         cost(r#"{"per_token_in":1e-6,"per_token_out":2E-6,"per_cache_read_token":1e-7}"#),
         Some(1_000_000 + 10_000 + 10_000 + 20_000)
     );
-    assert_eq!(
-        cost(r#"{"per_token_in":1e-6,"per_cache_write_token":0}"#),
-        Some(1_100_000)
-    );
+    assert_eq!(cost(r#"{"per_token_in":1e-6,"per_cache_write_token":0}"#), Some(1_100_000));
     assert_eq!(cost(r#"{"total_cost":0.05}"#), Some(50_000_000));
     assert_eq!(cost(r#"{"total_cost":0}"#), Some(0));
-    for wrong in [
-        "",
-        "{}",
-        "[]",
-        "5",
-        r#"{"per_token_in":-1}"#,
-        r#"{"per_token_in":"1"}"#,
-        r#"{"total_cost":1e300}"#,
-    ] {
+    for wrong in
+        ["", "{}", "[]", "5", r#"{"per_token_in":-1}"#, r#"{"per_token_in":"1"}"#, r#"{"total_cost":1e300}"#]
+    {
         assert_eq!(cost(wrong), None, "{wrong}");
     }
 }

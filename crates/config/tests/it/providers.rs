@@ -8,36 +8,16 @@ use proptest::prelude::*;
 
 /// Every slug and path form that Cloudflare's documentation and SDKs use, and the tolerated ones.
 const URLS: &[(&str, &str, &str)] = &[
-    (
-        "openai",
-        "chat/completions",
-        "https://api.openai.com/v1/chat/completions",
-    ),
-    (
-        "openai",
-        "v1/chat/completions",
-        "https://api.openai.com/v1/chat/completions",
-    ),
+    ("openai", "chat/completions", "https://api.openai.com/v1/chat/completions"),
+    ("openai", "v1/chat/completions", "https://api.openai.com/v1/chat/completions"),
     ("openai", "responses", "https://api.openai.com/v1/responses"),
     ("openai", "v1/embeddings", "https://api.openai.com/v1/embeddings"),
-    (
-        "openai",
-        "files/file%2Dabc/content",
-        "https://api.openai.com/v1/files/file%2Dabc/content",
-    ),
+    ("openai", "files/file%2Dabc/content", "https://api.openai.com/v1/files/file%2Dabc/content"),
     ("openai", "v1", "https://api.openai.com/v1/"),
     ("openai", "v12/x", "https://api.openai.com/v1/v12/x"),
-    (
-        "anthropic",
-        "v1/messages",
-        "https://api.anthropic.com/v1/messages",
-    ),
+    ("anthropic", "v1/messages", "https://api.anthropic.com/v1/messages"),
     ("anthropic", "messages", "https://api.anthropic.com/v1/messages"),
-    (
-        "anthropic",
-        "v1/messages/count_tokens",
-        "https://api.anthropic.com/v1/messages/count_tokens",
-    ),
+    ("anthropic", "v1/messages/count_tokens", "https://api.anthropic.com/v1/messages/count_tokens"),
     (
         "google-ai-studio",
         "v1/models/gemini-2.5-flash:generateContent",
@@ -63,11 +43,7 @@ const URLS: &[(&str, &str, &str)] = &[
         "upload/v1beta/files",
         "https://generativelanguage.googleapis.com/upload/v1beta/files",
     ),
-    (
-        "google",
-        "v1beta/models",
-        "https://generativelanguage.googleapis.com/v1beta/models",
-    ),
+    ("google", "v1beta/models", "https://generativelanguage.googleapis.com/v1beta/models"),
     (
         "google-vertex-ai",
         "v1/projects/p-1/locations/us-east4/publishers/google/models/gemini-2.5-pro:generateContent",
@@ -118,11 +94,7 @@ const URLS: &[(&str, &str, &str)] = &[
         "my-resource/my_gpt-4.1/embeddings",
         "https://my-resource.openai.azure.com/openai/deployments/my_gpt-4.1/embeddings",
     ),
-    (
-        "azure-openai",
-        "r/openai/v1/responses",
-        "https://r.openai.azure.com/openai/v1/responses",
-    ),
+    ("azure-openai", "r/openai/v1/responses", "https://r.openai.azure.com/openai/v1/responses"),
     (
         "azure-openai",
         "r/openai/chat/completions",
@@ -143,36 +115,12 @@ const URLS: &[(&str, &str, &str)] = &[
         "v1/chat/completions",
         "https://api.cloudflare.com/client/v4/accounts/acct/ai/v1/chat/completions",
     ),
-    (
-        "workers-ai",
-        "v1/embeddings",
-        "https://api.cloudflare.com/client/v4/accounts/acct/ai/v1/embeddings",
-    ),
-    (
-        "groq",
-        "chat/completions",
-        "https://api.groq.com/openai/v1/chat/completions",
-    ),
-    (
-        "groq",
-        "v1/chat/completions",
-        "https://api.groq.com/openai/v1/chat/completions",
-    ),
-    (
-        "groq",
-        "openai/v1/chat/completions",
-        "https://api.groq.com/openai/v1/chat/completions",
-    ),
-    (
-        "mistral",
-        "v1/chat/completions",
-        "https://api.mistral.ai/v1/chat/completions",
-    ),
-    (
-        "mistral",
-        "chat/completions",
-        "https://api.mistral.ai/v1/chat/completions",
-    ),
+    ("workers-ai", "v1/embeddings", "https://api.cloudflare.com/client/v4/accounts/acct/ai/v1/embeddings"),
+    ("groq", "chat/completions", "https://api.groq.com/openai/v1/chat/completions"),
+    ("groq", "v1/chat/completions", "https://api.groq.com/openai/v1/chat/completions"),
+    ("groq", "openai/v1/chat/completions", "https://api.groq.com/openai/v1/chat/completions"),
+    ("mistral", "v1/chat/completions", "https://api.mistral.ai/v1/chat/completions"),
+    ("mistral", "chat/completions", "https://api.mistral.ai/v1/chat/completions"),
     ("cohere", "v1/chat", "https://api.cohere.com/v1/chat"),
     ("cohere", "v2/chat", "https://api.cohere.com/v2/chat"),
     ("cohere", "chat", "https://api.cohere.com/v1/chat"),
@@ -181,213 +129,71 @@ const URLS: &[(&str, &str, &str)] = &[
         "compatibility/v1/chat/completions",
         "https://api.cohere.com/compatibility/v1/chat/completions",
     ),
-    (
-        "perplexity-ai",
-        "chat/completions",
-        "https://api.perplexity.ai/chat/completions",
-    ),
-    (
-        "perplexity-ai",
-        "v1/chat/completions",
-        "https://api.perplexity.ai/chat/completions",
-    ),
-    (
-        "perplexity-ai",
-        "v1/responses",
-        "https://api.perplexity.ai/v1/responses",
-    ),
-    (
-        "deepseek",
-        "chat/completions",
-        "https://api.deepseek.com/chat/completions",
-    ),
-    (
-        "deepseek",
-        "v1/chat/completions",
-        "https://api.deepseek.com/v1/chat/completions",
-    ),
-    (
-        "grok",
-        "v1/chat/completions",
-        "https://api.x.ai/v1/chat/completions",
-    ),
+    ("perplexity-ai", "chat/completions", "https://api.perplexity.ai/chat/completions"),
+    ("perplexity-ai", "v1/chat/completions", "https://api.perplexity.ai/chat/completions"),
+    ("perplexity-ai", "v1/responses", "https://api.perplexity.ai/v1/responses"),
+    ("deepseek", "chat/completions", "https://api.deepseek.com/chat/completions"),
+    ("deepseek", "v1/chat/completions", "https://api.deepseek.com/v1/chat/completions"),
+    ("grok", "v1/chat/completions", "https://api.x.ai/v1/chat/completions"),
     ("grok", "chat/completions", "https://api.x.ai/v1/chat/completions"),
     ("xai", "v1/responses", "https://api.x.ai/v1/responses"),
-    (
-        "cerebras",
-        "chat/completions",
-        "https://api.cerebras.ai/v1/chat/completions",
-    ),
-    (
-        "cerebras",
-        "v1/chat/completions",
-        "https://api.cerebras.ai/v1/chat/completions",
-    ),
-    (
-        "openrouter",
-        "v1/chat/completions",
-        "https://openrouter.ai/api/v1/chat/completions",
-    ),
-    (
-        "openrouter",
-        "chat/completions",
-        "https://openrouter.ai/api/v1/chat/completions",
-    ),
-    (
-        "openrouter",
-        "api/v1/chat/completions",
-        "https://openrouter.ai/api/v1/chat/completions",
-    ),
+    ("cerebras", "chat/completions", "https://api.cerebras.ai/v1/chat/completions"),
+    ("cerebras", "v1/chat/completions", "https://api.cerebras.ai/v1/chat/completions"),
+    ("openrouter", "v1/chat/completions", "https://openrouter.ai/api/v1/chat/completions"),
+    ("openrouter", "chat/completions", "https://openrouter.ai/api/v1/chat/completions"),
+    ("openrouter", "api/v1/chat/completions", "https://openrouter.ai/api/v1/chat/completions"),
     (
         "huggingface",
         "bigcode/starcoder",
         "https://router.huggingface.co/hf-inference/models/bigcode/starcoder",
     ),
-    (
-        "huggingface",
-        "v1/chat/completions",
-        "https://router.huggingface.co/v1/chat/completions",
-    ),
-    (
-        "replicate",
-        "predictions",
-        "https://api.replicate.com/v1/predictions",
-    ),
-    (
-        "replicate",
-        "v1/predictions",
-        "https://api.replicate.com/v1/predictions",
-    ),
-    (
-        "baseten",
-        "v1/chat/completions",
-        "https://inference.baseten.co/v1/chat/completions",
-    ),
-    (
-        "baseten",
-        "chat/completions",
-        "https://inference.baseten.co/v1/chat/completions",
-    ),
-    (
-        "baseten",
-        "model/abcd1234",
-        "https://model-abcd1234.api.baseten.co/production/predict",
-    ),
+    ("huggingface", "v1/chat/completions", "https://router.huggingface.co/v1/chat/completions"),
+    ("replicate", "predictions", "https://api.replicate.com/v1/predictions"),
+    ("replicate", "v1/predictions", "https://api.replicate.com/v1/predictions"),
+    ("baseten", "v1/chat/completions", "https://inference.baseten.co/v1/chat/completions"),
+    ("baseten", "chat/completions", "https://inference.baseten.co/v1/chat/completions"),
+    ("baseten", "model/abcd1234", "https://model-abcd1234.api.baseten.co/production/predict"),
     (
         "baseten",
         "model/abcd1234/environments/staging/predict",
         "https://model-abcd1234.api.baseten.co/environments/staging/predict",
     ),
-    (
-        "parallel",
-        "v1/tasks/runs",
-        "https://api.parallel.ai/v1/tasks/runs",
-    ),
-    (
-        "parallel",
-        "v1beta/search",
-        "https://api.parallel.ai/v1beta/search",
-    ),
-    (
-        "parallel",
-        "v1beta/findall/ingest",
-        "https://api.parallel.ai/v1beta/findall/ingest",
-    ),
+    ("parallel", "v1/tasks/runs", "https://api.parallel.ai/v1/tasks/runs"),
+    ("parallel", "v1beta/search", "https://api.parallel.ai/v1beta/search"),
+    ("parallel", "v1beta/findall/ingest", "https://api.parallel.ai/v1beta/findall/ingest"),
     ("fal", "fal-ai/fast-sdxl", "https://fal.run/fal-ai/fast-sdxl"),
-    (
-        "ideogram",
-        "v1/ideogram-v3/generate",
-        "https://api.ideogram.ai/v1/ideogram-v3/generate",
-    ),
+    ("ideogram", "v1/ideogram-v3/generate", "https://api.ideogram.ai/v1/ideogram-v3/generate"),
     ("cartesia", "tts/bytes", "https://api.cartesia.ai/tts/bytes"),
     ("cartesia", "v1/tts/bytes", "https://api.cartesia.ai/tts/bytes"),
     ("deepgram", "v1/listen", "https://api.deepgram.com/v1/listen"),
     ("deepgram", "listen", "https://api.deepgram.com/v1/listen"),
-    (
-        "elevenlabs",
-        "v1/text-to-speech/abc",
-        "https://api.elevenlabs.io/v1/text-to-speech/abc",
-    ),
-    (
-        "fireworks",
-        "chat/completions",
-        "https://api.fireworks.ai/inference/v1/chat/completions",
-    ),
-    (
-        "fireworks",
-        "v1/chat/completions",
-        "https://api.fireworks.ai/inference/v1/chat/completions",
-    ),
-    (
-        "fireworks",
-        "inference/v1/chat/completions",
-        "https://api.fireworks.ai/inference/v1/chat/completions",
-    ),
-    (
-        "adobe-firefly",
-        "v3/images/generate",
-        "https://firefly-api.adobe.io/v3/images/generate",
-    ),
+    ("elevenlabs", "v1/text-to-speech/abc", "https://api.elevenlabs.io/v1/text-to-speech/abc"),
+    ("fireworks", "chat/completions", "https://api.fireworks.ai/inference/v1/chat/completions"),
+    ("fireworks", "v1/chat/completions", "https://api.fireworks.ai/inference/v1/chat/completions"),
+    ("fireworks", "inference/v1/chat/completions", "https://api.fireworks.ai/inference/v1/chat/completions"),
+    ("adobe-firefly", "v3/images/generate", "https://firefly-api.adobe.io/v3/images/generate"),
     (
         "alibaba",
         "chat/completions",
         "https://dashscope-intl.aliyuncs.com/compatible-mode/v1/chat/completions",
     ),
-    (
-        "minimax",
-        "v1/chat/completions",
-        "https://api.minimax.io/v1/chat/completions",
-    ),
-    (
-        "zai",
-        "chat/completions",
-        "https://api.z.ai/api/paas/v4/chat/completions",
-    ),
-    (
-        "together",
-        "v1/chat/completions",
-        "https://api.together.xyz/v1/chat/completions",
-    ),
-    (
-        "moonshot",
-        "chat/completions",
-        "https://api.moonshot.ai/v1/chat/completions",
-    ),
-    (
-        "nvidia",
-        "chat/completions",
-        "https://integrate.api.nvidia.com/v1/chat/completions",
-    ),
-    (
-        "sambanova",
-        "chat/completions",
-        "https://api.sambanova.ai/v1/chat/completions",
-    ),
-    (
-        "deepinfra",
-        "chat/completions",
-        "https://api.deepinfra.com/v1/openai/chat/completions",
-    ),
+    ("minimax", "v1/chat/completions", "https://api.minimax.io/v1/chat/completions"),
+    ("zai", "chat/completions", "https://api.z.ai/api/paas/v4/chat/completions"),
+    ("together", "v1/chat/completions", "https://api.together.xyz/v1/chat/completions"),
+    ("moonshot", "chat/completions", "https://api.moonshot.ai/v1/chat/completions"),
+    ("nvidia", "chat/completions", "https://integrate.api.nvidia.com/v1/chat/completions"),
+    ("sambanova", "chat/completions", "https://api.sambanova.ai/v1/chat/completions"),
+    ("deepinfra", "chat/completions", "https://api.deepinfra.com/v1/openai/chat/completions"),
     ("voyage", "embeddings", "https://api.voyageai.com/v1/embeddings"),
-    (
-        "ollama",
-        "v1/chat/completions",
-        "http://127.0.0.1:11434/v1/chat/completions",
-    ),
+    ("ollama", "v1/chat/completions", "http://127.0.0.1:11434/v1/chat/completions"),
 ];
 
 #[test]
 fn every_path_leads_to_its_url() {
     let providers = Providers::builtin();
     for (slug, path, url) in URLS {
-        let provider = providers
-            .find(slug)
-            .unwrap_or_else(|| panic!("{slug} is missing"));
-        assert_eq!(
-            provider.upstream_url("acct", path).as_deref(),
-            Ok(*url),
-            "{slug} {path}"
-        );
+        let provider = providers.find(slug).unwrap_or_else(|| panic!("{slug} is missing"));
+        assert_eq!(provider.upstream_url("acct", path).as_deref(), Ok(*url), "{slug} {path}");
     }
 }
 
@@ -399,43 +205,24 @@ fn every_row_is_tried_above_and_complete() {
         if provider.slug == "cloudflare-ai-gateway" {
             continue;
         }
-        let tried = URLS.iter().any(|(slug, ..)| {
-            providers
-                .find(slug)
-                .is_some_and(|found| found.slug == provider.slug)
-        });
+        let tried = URLS
+            .iter()
+            .any(|(slug, ..)| providers.find(slug).is_some_and(|found| found.slug == provider.slug));
         assert!(tried, "no URL is tested for {}", provider.slug);
-        assert_eq!(
-            provider.env.is_empty(),
-            provider.auth == Auth::None,
-            "{}",
-            provider.slug
-        );
+        assert_eq!(provider.env.is_empty(), provider.auth == Auth::None, "{}", provider.slug);
         assert!(!provider.base_url_set && !provider.custom);
     }
 }
 
 #[test]
 fn every_endpoint_of_every_row_has_a_url_and_speaks_its_dialect() {
-    let values = [
-        ("model", "m-1"),
-        ("region", "us-east-1"),
-        ("project", "p"),
-        ("resource", "r"),
-        ("deployment", "d"),
-    ];
+    let values =
+        [("model", "m-1"), ("region", "us-east-1"), ("project", "p"), ("resource", "r"), ("deployment", "d")];
     for provider in Providers::builtin().iter() {
         for dialect in &provider.dialects {
             for stream in [false, true] {
-                let path = provider
-                    .endpoint(*dialect, stream, &values)
-                    .expect("a dialect has an endpoint");
-                assert_eq!(
-                    Dialect::of_path(&path),
-                    Some(*dialect),
-                    "{} {path}",
-                    provider.slug
-                );
+                let path = provider.endpoint(*dialect, stream, &values).expect("a dialect has an endpoint");
+                assert_eq!(Dialect::of_path(&path), Some(*dialect), "{} {path}", provider.slug);
                 if provider.slug != "cloudflare-ai-gateway" {
                     let url = provider
                         .upstream_url("acct", &path)
@@ -451,34 +238,18 @@ fn every_endpoint_of_every_row_has_a_url_and_speaks_its_dialect() {
 fn endpoints_differ_for_streams_and_encode_the_model() {
     let providers = Providers::builtin();
     let path = |slug, dialect, stream, values: &[(&str, &str)]| {
-        providers
-            .find(slug)
-            .and_then(|provider| provider.endpoint(dialect, stream, values))
+        providers.find(slug).and_then(|provider| provider.endpoint(dialect, stream, values))
     };
     assert_eq!(
-        path(
-            "google-ai-studio",
-            Dialect::GeminiGenerate,
-            true,
-            &[("model", "gemini-3-pro")]
-        )
-        .as_deref(),
+        path("google-ai-studio", Dialect::GeminiGenerate, true, &[("model", "gemini-3-pro")]).as_deref(),
         Some("v1beta/models/gemini-3-pro:streamGenerateContent")
     );
     assert_eq!(
-        path(
-            "aws-bedrock",
-            Dialect::BedrockConverse,
-            true,
-            &[("model", "a/b:0"), ("region", "us-east-1")]
-        )
-        .as_deref(),
+        path("aws-bedrock", Dialect::BedrockConverse, true, &[("model", "a/b:0"), ("region", "us-east-1")])
+            .as_deref(),
         Some("bedrock-runtime/us-east-1/model/a%2Fb:0/converse-stream")
     );
-    assert_eq!(
-        path("openai", Dialect::OpenAiChat, true, &[]).as_deref(),
-        Some("chat/completions")
-    );
+    assert_eq!(path("openai", Dialect::OpenAiChat, true, &[]).as_deref(), Some("chat/completions"));
     assert_eq!(path("openai", Dialect::AnthropicMessages, false, &[]), None);
 }
 
@@ -498,26 +269,13 @@ fn keys_go_where_the_provider_wants_them() {
         ("parallel", "x-api-key", ""),
     ] {
         let provider = providers.find(slug).unwrap();
-        let expected = Auth::Header {
-            name: name.to_owned(),
-            prefix: prefix.to_owned(),
-        };
+        let expected = Auth::Header { name: name.to_owned(), prefix: prefix.to_owned() };
         assert_eq!(provider.auth, expected, "{slug}");
-        assert_eq!(
-            provider.key_slots.first().map(String::as_str),
-            Some(name),
-            "{slug}"
-        );
+        assert_eq!(provider.key_slots.first().map(String::as_str), Some(name), "{slug}");
     }
     assert_eq!(providers.find("aws-bedrock").unwrap().auth, Auth::AwsSigV4);
-    assert_eq!(
-        providers.find("google-vertex-ai").unwrap().auth,
-        Auth::GoogleServiceAccount
-    );
-    assert_eq!(
-        providers.find("anthropic").unwrap().key_slots,
-        ["x-api-key", "authorization"]
-    );
+    assert_eq!(providers.find("google-vertex-ai").unwrap().auth, Auth::GoogleServiceAccount);
+    assert_eq!(providers.find("anthropic").unwrap().key_slots, ["x-api-key", "authorization"]);
 }
 
 #[test]
@@ -567,10 +325,7 @@ fn no_path_changes_the_host() {
                     ".api.baseten.co",
                     "inference.baseten.co",
                 ];
-                assert!(
-                    own.iter().any(|own| host.ends_with(own)),
-                    "{slug} {path} leads to {url}"
-                );
+                assert!(own.iter().any(|own| host.ends_with(own)), "{slug} {path} leads to {url}");
                 assert!(!host.contains("evil"), "{slug} {path} leads to {url}");
             }
         }
@@ -581,39 +336,19 @@ fn no_path_changes_the_host() {
 fn an_account_cannot_change_the_path() {
     let workers = Providers::builtin().find("workers-ai").unwrap().clone();
     for account in ["a/b", "..", "a%2Fb", "", "a?b", "a#b"] {
-        assert!(
-            workers.upstream_url(account, "v1/embeddings").is_err(),
-            "{account}"
-        );
+        assert!(workers.upstream_url(account, "v1/embeddings").is_err(), "{account}");
     }
 }
 
 #[test]
 fn dot_segments_and_stray_characters_are_refused() {
     let openai = Providers::builtin().find("openai").unwrap().clone();
-    for path in [
-        "..",
-        "a/../b",
-        "./a",
-        "a/%2e%2E/b",
-        "a/.%2e",
-        "%2e",
-        "a/..%2fb",
-        "a%2f..%2fb",
-        "a%5c..%5cb",
-    ] {
-        assert_eq!(
-            openai.upstream_url("a", path),
-            Err(UrlError::DotSegment),
-            "{path}"
-        );
+    for path in ["..", "a/../b", "./a", "a/%2e%2E/b", "a/.%2e", "%2e", "a/..%2fb", "a%2f..%2fb", "a%5c..%5cb"]
+    {
+        assert_eq!(openai.upstream_url("a", path), Err(UrlError::DotSegment), "{path}");
     }
     for path in ["a?b", "a#b", "a b", "a\\b", "a\r\nb", "é"] {
-        assert_eq!(
-            openai.upstream_url("a", path),
-            Err(UrlError::BadCharacter),
-            "{path}"
-        );
+        assert_eq!(openai.upstream_url("a", path), Err(UrlError::BadCharacter), "{path}");
     }
     // Dots inside a name are no dot segments.
     assert!(openai.upstream_url("a", "models/gpt-5.1/...").is_ok());
@@ -621,11 +356,8 @@ fn dot_segments_and_stray_characters_are_refused() {
 
 #[test]
 fn an_unknown_path_form_names_the_known_ones() {
-    let error = Providers::builtin()
-        .find("aws-bedrock")
-        .unwrap()
-        .upstream_url("a", "model/m/invoke")
-        .unwrap_err();
+    let error =
+        Providers::builtin().find("aws-bedrock").unwrap().upstream_url("a", "model/m/invoke").unwrap_err();
     assert_eq!(
         error.to_string(),
         "provider aws-bedrock has no such path; it takes bedrock-runtime/{region}/*, bedrock-mantle/{region}/*"
@@ -636,11 +368,9 @@ fn an_unknown_path_form_names_the_known_ones() {
 fn only_fals_own_hosts_may_be_targets() {
     let fal = Providers::builtin().find("fal").unwrap().clone();
     assert_eq!(fal.target_header.as_deref(), Some("x-fal-target-url"));
-    for target in [
-        "https://queue.fal.run/fal-ai/flux",
-        "https://fal.run/x?a=b",
-        "https://rest.alpha.fal.ai/storage",
-    ] {
+    for target in
+        ["https://queue.fal.run/fal-ai/flux", "https://fal.run/x?a=b", "https://rest.alpha.fal.ai/storage"]
+    {
         assert_eq!(fal.target_url(target).as_deref(), Ok(target));
     }
     for target in [
@@ -677,18 +407,9 @@ fn a_patch_merges_field_by_field() {
     assert_eq!(anthropic.headers, [("X-Team".to_owned(), "red".to_owned())]);
     assert_eq!(anthropic.env, ["ANTHROPIC_API_KEY"]);
     // The address now has the version.
-    assert_eq!(
-        url("anthropic", "v1/messages"),
-        "https://eu.example.com/v1/messages"
-    );
-    assert_eq!(
-        url("openai", "v1/chat/completions"),
-        "http://127.0.0.1:9/openai/v1/chat/completions"
-    );
-    assert_eq!(
-        url("groq", "openai/v1/chat/completions"),
-        "http://127.0.0.1:9/base/chat/completions"
-    );
+    assert_eq!(url("anthropic", "v1/messages"), "https://eu.example.com/v1/messages");
+    assert_eq!(url("openai", "v1/chat/completions"), "http://127.0.0.1:9/openai/v1/chat/completions");
+    assert_eq!(url("groq", "openai/v1/chat/completions"), "http://127.0.0.1:9/base/chat/completions");
     assert_eq!(
         url("aws-bedrock", "bedrock-runtime/us-east-1/model/m/invoke"),
         "http://127.0.0.1:9/model/m/invoke"
@@ -697,25 +418,14 @@ fn a_patch_merges_field_by_field() {
         url("azure-openai", "r/d/chat/completions"),
         "http://127.0.0.1:9/az/openai/deployments/d/chat/completions"
     );
-    assert_eq!(
-        providers.find("grok").unwrap().provider_auth,
-        genesis_config::ProviderAuth::Stored
-    );
+    assert_eq!(providers.find("grok").unwrap().provider_auth, genesis_config::ProviderAuth::Stored);
 }
 
 #[test]
 fn a_relay_needs_an_address_and_takes_what_its_api_takes() {
-    let relay = Providers::builtin()
-        .find("cloudflare-ai-gateway")
-        .unwrap()
-        .clone();
+    let relay = Providers::builtin().find("cloudflare-ai-gateway").unwrap().clone();
     let error = relay.upstream_url("a", "v1/messages").unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .contains("models.providers.cloudflare-ai-gateway.baseUrl"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("models.providers.cloudflare-ai-gateway.baseUrl"), "{error}");
 
     let block = r#"{ "cloudflare-ai-gateway": { baseUrl: "https://gateway.ai.cloudflare.com/v1/a/g/compat", api: "openai-completions" } }"#;
     let providers = patched(block);
@@ -744,21 +454,12 @@ fn an_unknown_slug_with_an_address_is_a_provider_of_its_own() {
         "a custom provider's paths are its own affair"
     );
     assert_eq!(providers.find("custom-mine").unwrap().slug, "mine");
-    assert!(
-        providers.find("custom-openai").is_none(),
-        "a built-in row is not a custom provider"
-    );
+    assert!(providers.find("custom-openai").is_none(), "a built-in row is not a custom provider");
     let claudes = providers.find("claudes").unwrap();
     assert_eq!(claudes.dialects, [Dialect::AnthropicMessages]);
     assert_eq!(claudes.key_slots, ["x-api-key"]);
     let odd = providers.find("odd").unwrap();
-    assert_eq!(
-        odd.auth,
-        Auth::Header {
-            name: "x-odd".to_owned(),
-            prefix: "Odd ".to_owned()
-        }
-    );
+    assert_eq!(odd.auth, Auth::Header { name: "x-odd".to_owned(), prefix: "Odd ".to_owned() });
 }
 
 #[test]
@@ -771,31 +472,11 @@ fn endpoints_of_a_providers_own_fit_its_address() {
              geminis: { baseUrl: "https://g.example.com/v1beta/", api: "google-generative-ai" } }"#,
     );
     for (slug, dialect, url) in [
-        (
-            "bare",
-            Dialect::OpenAiChat,
-            "https://b.example.com/v1/chat/completions",
-        ),
-        (
-            "versioned",
-            Dialect::OpenAiChat,
-            "https://v.example.com/v1/chat/completions",
-        ),
-        (
-            "deep",
-            Dialect::OpenAiEmbeddings,
-            "https://d.example.com/openai/embeddings",
-        ),
-        (
-            "claudes",
-            Dialect::AnthropicMessages,
-            "https://c.example.com/v1/messages",
-        ),
-        (
-            "geminis",
-            Dialect::GeminiGenerate,
-            "https://g.example.com/v1beta/models/m:generateContent",
-        ),
+        ("bare", Dialect::OpenAiChat, "https://b.example.com/v1/chat/completions"),
+        ("versioned", Dialect::OpenAiChat, "https://v.example.com/v1/chat/completions"),
+        ("deep", Dialect::OpenAiEmbeddings, "https://d.example.com/openai/embeddings"),
+        ("claudes", Dialect::AnthropicMessages, "https://c.example.com/v1/messages"),
+        ("geminis", Dialect::GeminiGenerate, "https://g.example.com/v1beta/models/m:generateContent"),
     ] {
         let provider = providers.find(slug).unwrap();
         let path = provider.endpoint(dialect, false, &[("model", "m")]).unwrap();
@@ -807,16 +488,10 @@ fn endpoints_of_a_providers_own_fit_its_address() {
 fn an_address_may_hold_variables() {
     let providers = patched(r#"{ mine: { baseUrl: "https://${HOST}/v1/${ACCOUNT}" } }"#);
     let mine = providers.find("mine").unwrap();
-    assert!(matches!(
-        mine.upstream_url("a", "x"),
-        Err(UrlError::Unresolved { .. })
-    ));
+    assert!(matches!(mine.upstream_url("a", "x"), Err(UrlError::Unresolved { .. })));
     let environment = Environment::of([("HOST", "h.example.com"), ("ACCOUNT", "42")]);
     let resolved = mine.resolved(&environment).unwrap();
-    assert_eq!(
-        resolved.upstream_url("a", "x").as_deref(),
-        Ok("https://h.example.com/v1/42/x")
-    );
+    assert_eq!(resolved.upstream_url("a", "x").as_deref(), Ok("https://h.example.com/v1/42/x"));
     assert_eq!(mine.resolved(&Environment::default()).unwrap_err().name, "HOST");
 }
 
@@ -854,14 +529,7 @@ proptest! {
 /// Whether a host is one of the row's URL patterns with names filled in by plain labels.
 fn known_host(provider: &Provider, host: &str) -> bool {
     provider.routes.iter().any(|route| {
-        let pattern = route
-            .url()
-            .split("://")
-            .nth(1)
-            .unwrap()
-            .split('/')
-            .next()
-            .unwrap();
+        let pattern = route.url().split("://").nth(1).unwrap().split('/').next().unwrap();
         match (pattern.find('{'), pattern.rfind('}')) {
             (Some(open), Some(close)) => host
                 .strip_prefix(&pattern[..open])

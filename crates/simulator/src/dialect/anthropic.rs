@@ -29,12 +29,7 @@ pub(crate) fn answer(incoming: &Incoming, script: &Script) -> Reply {
         return Reply::stream(event_stream::CONTENT_TYPE, Framing::EventStream, frames);
     }
     if incoming.streams() || path.ends_with(":streamRawPredict") {
-        return Reply::events(
-            events(&answer, &incoming.model, omitted)
-                .iter()
-                .map(named)
-                .collect(),
-        );
+        return Reply::events(events(&answer, &incoming.model, omitted).iter().map(named).collect());
     }
     let mut message = message(&answer, &incoming.model);
     message["content"] = Value::Array(blocks(&answer, omitted));
@@ -76,13 +71,8 @@ pub(crate) fn stream_error() -> Bytes {
 
 fn refusal(incoming: &Incoming) -> Option<Reply> {
     let on_bedrock = bedrock::is_path(&incoming.path);
-    let refuse = |message: &str| {
-        Some(if on_bedrock {
-            bedrock::error(400, message)
-        } else {
-            error(400, message)
-        })
-    };
+    let refuse =
+        |message: &str| Some(if on_bedrock { bedrock::error(400, message) } else { error(400, message) });
     if !incoming.body.is_object() {
         return refuse("The request body is not valid JSON: expected an object");
     }
@@ -96,9 +86,7 @@ fn refusal(incoming: &Incoming) -> Option<Reply> {
         return refuse("max_tokens: Input should be greater than or equal to 1");
     }
     let (message, block) = forged_thinking(&incoming.body["messages"])?;
-    refuse(&format!(
-        "messages.{message}.content.{block}: Invalid `signature` in `thinking` block"
-    ))
+    refuse(&format!("messages.{message}.content.{block}: Invalid `signature` in `thinking` block"))
 }
 
 fn missing<'a>(incoming: &Incoming, fields: &[&'a str]) -> Option<&'a str> {
@@ -124,9 +112,7 @@ fn forged_thinking(messages: &Value) -> Option<(usize, usize)> {
         let text = block["thinking"].as_str().unwrap_or("");
         block["signature"] == answer::signature(text)
     };
-    blocks
-        .find(|(_, _, block)| block["type"] == "thinking" && !ours(block))
-        .map(|(at, index, _)| (at, index))
+    blocks.find(|(_, _, block)| block["type"] == "thinking" && !ours(block)).map(|(at, index, _)| (at, index))
 }
 
 fn message(answer: &Answer, model: &str) -> Value {
@@ -148,10 +134,7 @@ fn blocks(answer: &Answer, omitted: bool) -> Vec<Value> {
 }
 
 fn thinking(answer: &Answer, omitted: bool) -> Option<&str> {
-    answer
-        .thinking
-        .as_deref()
-        .map(|text| if omitted { "" } else { text })
+    answer.thinking.as_deref().map(|text| if omitted { "" } else { text })
 }
 
 fn usage(tokens: &Tokens, output: u64) -> Value {
@@ -204,16 +187,10 @@ fn opened(block: &Value, answer: &Answer) -> (Value, Vec<Value>) {
             let words = block["thinking"].as_str().unwrap_or("").split_inclusive(": ");
             let shown = words.map(|text| json!({"type": "thinking_delta", "thinking": text}));
             let signature = json!({"type": "signature_delta", "signature": block["signature"]});
-            (
-                json!({"type": "thinking", "thinking": "", "signature": ""}),
-                shown.chain([signature]).collect(),
-            )
+            (json!({"type": "thinking", "thinking": "", "signature": ""}), shown.chain([signature]).collect())
         }
         Some("tool_use") => {
-            let call = answer
-                .calls
-                .iter()
-                .find(|call| digest::id("toolu_01", call.seed, 22) == block["id"]);
+            let call = answer.calls.iter().find(|call| digest::id("toolu_01", call.seed, 22) == block["id"]);
             let fragments = call.map(|call| call.fragments()).unwrap_or_default();
             // Claude opens with an empty fragment.
             let deltas = [String::new()].into_iter().chain(fragments);
@@ -222,10 +199,7 @@ fn opened(block: &Value, answer: &Answer) -> (Value, Vec<Value>) {
             (empty, deltas.collect())
         }
         _ => {
-            let deltas = answer
-                .deltas
-                .iter()
-                .map(|text| json!({"type": "text_delta", "text": text}));
+            let deltas = answer.deltas.iter().map(|text| json!({"type": "text_delta", "text": text}));
             (json!({"type": "text", "text": ""}), deltas.collect())
         }
     }

@@ -14,13 +14,7 @@ use crate::script::Script;
 pub(crate) fn is_path(path: &str) -> bool {
     let operation = path.trim_end_matches('/').rsplit('/').next().unwrap_or("");
     path.contains("/model/")
-        && [
-            "invoke",
-            "invoke-with-response-stream",
-            "converse",
-            "converse-stream",
-        ]
-        .contains(&operation)
+        && ["invoke", "invoke-with-response-stream", "converse", "converse-stream"].contains(&operation)
 }
 
 /// `POST …/converse` and `…/converse-stream`
@@ -96,47 +90,28 @@ fn events(answer: &Answer) -> Vec<(&'static str, Value)> {
     let mut events = vec![("messageStart", json!({"role": "assistant"}))];
     let mut index = 0;
     let mut block = |start: Option<Value>, deltas: Vec<Value>| {
-        events.extend(start.map(|start| {
-            (
-                "contentBlockStart",
-                json!({"start": start, "contentBlockIndex": index}),
-            )
-        }));
-        let delta = |delta| {
-            (
-                "contentBlockDelta",
-                json!({"delta": delta, "contentBlockIndex": index}),
-            )
-        };
+        events.extend(
+            start.map(|start| ("contentBlockStart", json!({"start": start, "contentBlockIndex": index}))),
+        );
+        let delta = |delta| ("contentBlockDelta", json!({"delta": delta, "contentBlockIndex": index}));
         events.extend(deltas.into_iter().map(delta));
         events.push(("contentBlockStop", json!({"contentBlockIndex": index})));
         index += 1;
     };
     if let Some(text) = &answer.thinking {
-        let shown = text
-            .split_inclusive(": ")
-            .map(|text| json!({"reasoningContent": {"text": text}}));
+        let shown = text.split_inclusive(": ").map(|text| json!({"reasoningContent": {"text": text}}));
         let signature = json!({"reasoningContent": {"signature": signature(text)}});
         block(None, shown.chain([signature]).collect());
     }
     if !answer.text.is_empty() {
-        block(
-            None,
-            answer.deltas.iter().map(|text| json!({"text": text})).collect(),
-        );
+        block(None, answer.deltas.iter().map(|text| json!({"text": text})).collect());
     }
     for call in &answer.calls {
         let start = json!({"toolUse": {"toolUseId": id(call.seed), "name": call.name}});
-        let deltas = call
-            .fragments()
-            .into_iter()
-            .map(|text| json!({"toolUse": {"input": text}}));
+        let deltas = call.fragments().into_iter().map(|text| json!({"toolUse": {"input": text}}));
         block(Some(start), deltas.collect());
     }
     events.push(("messageStop", json!({"stopReason": stop_reason(answer)})));
-    events.push((
-        "metadata",
-        json!({"usage": usage(&answer.tokens), "metrics": {"latencyMs": 1}}),
-    ));
+    events.push(("metadata", json!({"usage": usage(&answer.tokens), "metrics": {"latencyMs": 1}})));
     events
 }

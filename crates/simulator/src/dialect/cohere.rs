@@ -28,10 +28,7 @@ pub(crate) fn answer(incoming: &Incoming, script: &Script) -> Reply {
         return Reply::events(frames);
     }
     let mut message = json!({"role": "assistant"});
-    let thinking = answer
-        .thinking
-        .iter()
-        .map(|text| json!({"type": "thinking", "thinking": text}));
+    let thinking = answer.thinking.iter().map(|text| json!({"type": "thinking", "thinking": text}));
     let text = (!answer.text.is_empty()).then(|| json!({"type": "text", "text": answer.text}));
     let content: Vec<Value> = thinking.chain(text).collect();
     if !content.is_empty() {
@@ -39,11 +36,8 @@ pub(crate) fn answer(incoming: &Incoming, script: &Script) -> Reply {
     }
     if !answer.calls.is_empty() {
         message["tool_plan"] = PLAN.into();
-        message["tool_calls"] = answer
-            .calls
-            .iter()
-            .map(|call| tool_call(call, call.arguments.to_string()))
-            .collect();
+        message["tool_calls"] =
+            answer.calls.iter().map(|call| tool_call(call, call.arguments.to_string())).collect();
     }
     Reply::json(&json!({
         "id": id(&answer), "finish_reason": finish_reason(&answer), "message": message, "usage": usage(&answer.tokens),

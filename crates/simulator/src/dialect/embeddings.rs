@@ -29,11 +29,7 @@ pub(crate) fn answer(incoming: &Incoming) -> Reply {
     let tokens: u64 = inputs.iter().map(|input| weight(input)).sum();
     let embedding = |(index, input): (usize, &&Value)| {
         let vector = vector(&text(input), length);
-        let embedding = if as_base64 {
-            encoded(&vector)
-        } else {
-            listed(&vector)
-        };
+        let embedding = if as_base64 { encoded(&vector) } else { listed(&vector) };
         json!({"object": "embedding", "index": index, "embedding": embedding})
     };
     let data: Vec<Value> = inputs.iter().enumerate().map(embedding).collect();
@@ -44,25 +40,17 @@ pub(crate) fn answer(incoming: &Incoming) -> Reply {
 /// `POST …:embedContent` and `…:batchEmbedContents`
 pub(crate) fn gemini(incoming: &Incoming) -> Reply {
     let embedding = |request: &Value| {
-        let settings = [
-            &request["outputDimensionality"],
-            &request["output_dimensionality"],
-        ];
-        let wanted = settings
-            .into_iter()
-            .find(|wanted| !wanted.is_null())
-            .unwrap_or(&Value::Null);
+        let settings = [&request["outputDimensionality"], &request["output_dimensionality"]];
+        let wanted = settings.into_iter().find(|wanted| !wanted.is_null()).unwrap_or(&Value::Null);
         let length = dimensions(wanted, GEMINI_DIMENSIONS)?;
         let parts = request["content"]["parts"].as_array()?;
         let text: String = parts.iter().filter_map(|part| part["text"].as_str()).collect();
         Some(json!({"values": listed(&vector(&text, length))}))
     };
     let answer = match incoming.body["requests"].as_array() {
-        Some(requests) => requests
-            .iter()
-            .map(embedding)
-            .collect::<Option<Vec<_>>>()
-            .map(|all| json!({"embeddings": all})),
+        Some(requests) => {
+            requests.iter().map(embedding).collect::<Option<Vec<_>>>().map(|all| json!({"embeddings": all}))
+        }
         None => embedding(&incoming.body).map(|one| json!({"embedding": one})),
     };
     match answer {
@@ -85,9 +73,7 @@ fn text(input: &Value) -> String {
 
 /// Tokens are counted as they are, texts by their length.
 fn weight(input: &Value) -> u64 {
-    input
-        .as_array()
-        .map_or_else(|| tokens_in(text(input).len()), |tokens| tokens.len() as u64)
+    input.as_array().map_or_else(|| tokens_in(text(input).len()), |tokens| tokens.len() as u64)
 }
 
 fn dimensions(wanted: &Value, usual: u64) -> Option<usize> {
@@ -98,16 +84,8 @@ fn dimensions(wanted: &Value, usual: u64) -> Option<usize> {
 /// A vector of length 1 whose direction depends on the text.
 fn vector(text: &str, length: usize) -> Vec<f32> {
     let numbers = digest::numbers(digest::of(&[b"embedding", text.as_bytes()]));
-    let raw: Vec<f64> = numbers
-        .take(length)
-        .map(|n| (n >> 11) as f64 / (1_u64 << 52) as f64 - 1.0)
-        .collect();
-    let norm = raw
-        .iter()
-        .map(|x| x * x)
-        .sum::<f64>()
-        .sqrt()
-        .max(f64::MIN_POSITIVE);
+    let raw: Vec<f64> = numbers.take(length).map(|n| (n >> 11) as f64 / (1_u64 << 52) as f64 - 1.0).collect();
+    let norm = raw.iter().map(|x| x * x).sum::<f64>().sqrt().max(f64::MIN_POSITIVE);
     raw.iter().map(|x| (x / norm) as f32).collect()
 }
 
@@ -118,8 +96,5 @@ fn encoded(vector: &[f32]) -> Value {
 
 /// The shortest decimals that read back as the same `f32`.
 fn listed(vector: &[f32]) -> Value {
-    vector
-        .iter()
-        .map(|x| x.to_string().parse::<f64>().map_or(Value::Null, Value::from))
-        .collect()
+    vector.iter().map(|x| x.to_string().parse::<f64>().map_or(Value::Null, Value::from)).collect()
 }

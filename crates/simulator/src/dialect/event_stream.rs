@@ -12,11 +12,7 @@ const OVERHEAD: usize = 16;
 /// A message that carries an event of the stream.
 pub(crate) fn event(kind: &str, payload: &[u8]) -> Bytes {
     message(
-        &[
-            (":event-type", kind),
-            (":content-type", "application/json"),
-            (":message-type", "event"),
-        ],
+        &[(":event-type", kind), (":content-type", "application/json"), (":message-type", "event")],
         payload,
     )
 }
@@ -24,11 +20,7 @@ pub(crate) fn event(kind: &str, payload: &[u8]) -> Bytes {
 /// A message that ends the stream with an error.
 pub(crate) fn exception(kind: &str, payload: &[u8]) -> Bytes {
     message(
-        &[
-            (":exception-type", kind),
-            (":content-type", "application/json"),
-            (":message-type", "exception"),
-        ],
+        &[(":exception-type", kind), (":content-type", "application/json"), (":message-type", "exception")],
         payload,
     )
 }
@@ -66,9 +58,7 @@ mod tests {
     /// The smallest message of AWS's own test vectors: no headers, no payload.
     #[test]
     fn an_empty_message_matches_the_published_vector() {
-        let expected = [
-            0, 0, 0, 0x10, 0, 0, 0, 0, 0x05, 0xc2, 0x48, 0xeb, 0x7d, 0x98, 0xc8, 0xff,
-        ];
+        let expected = [0, 0, 0, 0x10, 0, 0, 0, 0, 0x05, 0xc2, 0x48, 0xeb, 0x7d, 0x98, 0xc8, 0xff];
         assert_eq!(message(&[], b"").as_ref(), expected);
     }
 }

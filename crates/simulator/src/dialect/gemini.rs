@@ -30,25 +30,15 @@ pub(crate) fn answer(incoming: &Incoming, script: &Script) -> Reply {
     }
     let chunks = chunks(&answer, &ask, &incoming.model);
     if incoming.query.split('&').any(|pair| pair == "alt=sse") {
-        return Reply::stream(
-            "text/event-stream",
-            Framing::Sse,
-            chunks.iter().map(event).collect(),
-        );
+        return Reply::stream("text/event-stream", Framing::Sse, chunks.iter().map(event).collect());
     }
     let last = chunks.len() - 1;
     let element = |(index, chunk): (usize, &Value)| {
-        let (before, after) = (
-            if index == 0 { "[" } else { ",\r\n" },
-            if index == last { "\n]" } else { "\n" },
-        );
+        let (before, after) =
+            (if index == 0 { "[" } else { ",\r\n" }, if index == last { "\n]" } else { "\n" });
         format!("{before}{chunk}{after}").into()
     };
-    Reply::stream(
-        JSON,
-        Framing::JsonArray,
-        chunks.iter().enumerate().map(element).collect(),
-    )
+    Reply::stream(JSON, Framing::JsonArray, chunks.iter().enumerate().map(element).collect())
 }
 
 /// `POST …:countTokens`
@@ -57,11 +47,7 @@ pub(crate) fn count_tokens(incoming: &Incoming) -> Reply {
     if incoming.body["contents"].is_null() && wrapped.is_null() {
         return error(400, "* CountTokensRequest.contents: contents is not specified\n");
     }
-    let ask = if wrapped.is_null() {
-        incoming.ask()
-    } else {
-        Ask::read(wrapped)
-    };
+    let ask = if wrapped.is_null() { incoming.ask() } else { Ask::read(wrapped) };
     let count = answer::input(&ask).all_input();
     let details = json!([{"modality": "TEXT", "tokenCount": count}]);
     Reply::json(&json!({"totalTokens": count, "promptTokensDetails": details}))
@@ -80,10 +66,7 @@ pub(crate) fn error(status: u16, message: &str) -> Reply {
         500.. => "INTERNAL",
         _ => "INVALID_ARGUMENT",
     };
-    Reply::error(
-        status,
-        &json!({"error": {"code": status, "message": message, "status": name}}),
-    )
+    Reply::error(status, &json!({"error": {"code": status, "message": message, "status": name}}))
 }
 
 pub(crate) fn stream_error(framing: Framing) -> Bytes {
@@ -100,12 +83,8 @@ fn refusal(incoming: &Incoming) -> Option<Reply> {
         return Some(error(400, "Invalid JSON payload received. Expected an object."));
     }
     let contents = &incoming.body["contents"];
-    (contents.is_null() || contents.as_array().is_some_and(Vec::is_empty)).then(|| {
-        error(
-            400,
-            "* GenerateContentRequest.contents: contents is not specified\n",
-        )
-    })
+    (contents.is_null() || contents.as_array().is_some_and(Vec::is_empty))
+        .then(|| error(400, "* GenerateContentRequest.contents: contents is not specified\n"))
 }
 
 /// Google ends its lines the way HTTP does.
@@ -114,9 +93,7 @@ fn event(value: &Value) -> Bytes {
 }
 
 fn parts(answer: &Answer, ask: &Ask) -> Vec<Value> {
-    let shown = (ask.thinking == Thinking::Shown)
-        .then_some(answer.thinking.as_ref())
-        .flatten();
+    let shown = (ask.thinking == Thinking::Shown).then_some(answer.thinking.as_ref()).flatten();
     let thought = shown.map(|text| json!({"text": text, "thought": true}));
     let text = (!answer.text.is_empty()).then(|| json!({"text": answer.text}));
     thought.into_iter().chain(text).chain(calls(answer)).collect()
@@ -138,12 +115,7 @@ fn response(answer: &Answer, model: &str, parts: Vec<Value>, last: bool) -> Valu
     let mut candidate = json!({"content": {"role": "model", "parts": parts}, "index": 0});
     if last {
         // Gemini has no reason of its own for calls.
-        candidate["finishReason"] = if answer.stop == Stop::Length {
-            "MAX_TOKENS"
-        } else {
-            "STOP"
-        }
-        .into();
+        candidate["finishReason"] = if answer.stop == Stop::Length { "MAX_TOKENS" } else { "STOP" }.into();
     }
     json!({
         "candidates": [candidate], "usageMetadata": usage(&answer.tokens), "modelVersion": model,
@@ -169,13 +141,9 @@ fn usage(tokens: &Tokens) -> Value {
 }
 
 fn chunks(answer: &Answer, ask: &Ask, model: &str) -> Vec<Value> {
-    let shown = (ask.thinking == Thinking::Shown)
-        .then_some(answer.thinking.as_ref())
-        .flatten();
+    let shown = (ask.thinking == Thinking::Shown).then_some(answer.thinking.as_ref()).flatten();
     let thoughts = shown.into_iter().flat_map(|text| text.split_inclusive(": "));
-    let mut parts: Vec<Value> = thoughts
-        .map(|text| json!({"text": text, "thought": true}))
-        .collect();
+    let mut parts: Vec<Value> = thoughts.map(|text| json!({"text": text, "thought": true})).collect();
     parts.extend(answer.deltas.iter().map(|text| json!({"text": text})));
     parts.extend(calls(answer));
     if parts.is_empty() {

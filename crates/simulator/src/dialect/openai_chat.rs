@@ -43,9 +43,7 @@ pub(crate) fn legacy(incoming: &Incoming, script: &Script) -> Reply {
         let choice = json!({"index": 0, "text": text, "logprobs": null, "finish_reason": finish_reason});
         let mut completion = envelope(&answer, &incoming.model, "text_completion");
         completion["id"] = answer.id("cmpl-", 29).into();
-        completion
-            .as_object_mut()
-            .map(|members| members.remove("service_tier"));
+        completion.as_object_mut().map(|members| members.remove("service_tier"));
         completion["choices"] = json!([choice]);
         if let Some(usage) = usage {
             completion["usage"] = usage;
@@ -56,11 +54,8 @@ pub(crate) fn legacy(incoming: &Incoming, script: &Script) -> Reply {
     if !incoming.streams() {
         return Reply::json(&completion(&answer.text, Some(end), Some(total)));
     }
-    let mut frames: Vec<Bytes> = answer
-        .deltas
-        .iter()
-        .map(|text| data(&completion(text, None, None)))
-        .collect();
+    let mut frames: Vec<Bytes> =
+        answer.deltas.iter().map(|text| data(&completion(text, None, None))).collect();
     frames.push(data(&completion("", Some(end), None)));
     if incoming.body["stream_options"]["include_usage"] == true {
         let mut last = completion("", None, Some(total));
@@ -100,12 +95,7 @@ pub(crate) fn refusal(incoming: &Incoming, field: &str) -> Option<Reply> {
     let value = &incoming.body[field];
     if value.is_null() {
         let message = format!("Missing required parameter: '{field}'.");
-        return Some(error(
-            400,
-            &message,
-            Some(field),
-            Some("missing_required_parameter"),
-        ));
+        return Some(error(400, &message, Some(field), Some("missing_required_parameter")));
     }
     value.as_array().is_some_and(Vec::is_empty).then(|| {
         let message = format!(
@@ -167,30 +157,15 @@ fn chunks(answer: &Answer, incoming: &Incoming) -> Vec<Bytes> {
             json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish_reason}]);
         data(&chunk)
     };
-    let content = if answer.calls.is_empty() {
-        json!("")
-    } else {
-        Value::Null
-    };
-    let mut frames = vec![chunk(
-        json!({"role": "assistant", "content": content, "refusal": null}),
-        None,
-    )];
-    frames.extend(
-        answer
-            .deltas
-            .iter()
-            .map(|text| chunk(json!({"content": text}), None)),
-    );
+    let content = if answer.calls.is_empty() { json!("") } else { Value::Null };
+    let mut frames = vec![chunk(json!({"role": "assistant", "content": content, "refusal": null}), None)];
+    frames.extend(answer.deltas.iter().map(|text| chunk(json!({"content": text}), None)));
     for (index, call) in answer.calls.iter().enumerate() {
         let function = json!({"name": call.name, "arguments": ""});
         let opening = json!({"index": index, "id": call_id(call), "type": "function", "function": function});
         frames.push(chunk(json!({"tool_calls": [opening]}), None));
         frames.extend(call.fragments().into_iter().map(|text| {
-            chunk(
-                json!({"tool_calls": [{"index": index, "function": {"arguments": text}}]}),
-                None,
-            )
+            chunk(json!({"tool_calls": [{"index": index, "function": {"arguments": text}}]}), None)
         }));
     }
     frames.push(chunk(json!({}), Some(finish_reason(answer))));

@@ -33,20 +33,14 @@ pub(crate) fn stream_error(sent: usize) -> Bytes {
 
 fn refusal(incoming: &Incoming) -> Option<Reply> {
     let body = &incoming.body;
-    let continues = ["prompt", "previous_response_id", "conversation"]
-        .iter()
-        .any(|field| !body[*field].is_null());
+    let continues =
+        ["prompt", "previous_response_id", "conversation"].iter().any(|field| !body[*field].is_null());
     if !body.is_object() {
         return openai_chat::refusal(incoming, "input");
     }
     if incoming.model.is_empty() && body["prompt"].is_null() {
         let message = "Missing required parameter: 'model'.";
-        return Some(openai_chat::error(
-            400,
-            message,
-            Some("model"),
-            Some("missing_required_parameter"),
-        ));
+        return Some(openai_chat::error(400, message, Some("model"), Some("missing_required_parameter")));
     }
     (body["input"].is_null() && !continues).then(|| {
         let message = "Missing required parameter: 'input'.";
@@ -58,11 +52,7 @@ fn refusal(incoming: &Incoming) -> Option<Reply> {
 fn response(answer: &Answer, incoming: &Incoming, status: &str) -> Value {
     let body = &incoming.body;
     let or = |field: &str, default: Value| {
-        if body[field].is_null() {
-            default
-        } else {
-            body[field].clone()
-        }
+        if body[field].is_null() { default } else { body[field].clone() }
     };
     json!({
         "id": answer.id("resp_", 48), "object": "response", "created_at": CREATED, "status": status,
@@ -81,11 +71,7 @@ fn response(answer: &Answer, incoming: &Incoming, status: &str) -> Value {
 
 fn finished(answer: &Answer, incoming: &Incoming, output: Vec<Value>) -> Value {
     let cut_short = answer.stop == Stop::Length;
-    let mut response = response(
-        answer,
-        incoming,
-        if cut_short { "incomplete" } else { "completed" },
-    );
+    let mut response = response(answer, incoming, if cut_short { "incomplete" } else { "completed" });
     if cut_short {
         response["incomplete_details"] = json!({"reason": "max_output_tokens"});
     } else {
@@ -111,10 +97,7 @@ fn items(answer: &Answer, ask: &Ask, incoming: &Incoming) -> Vec<Value> {
         };
         let mut item = json!({"id": answer.id("rs_", 48), "type": "reasoning", "summary": summary});
         let wanted = incoming.body["include"].as_array().into_iter().flatten();
-        if wanted
-            .into_iter()
-            .any(|field| field == "reasoning.encrypted_content")
-        {
+        if wanted.into_iter().any(|field| field == "reasoning.encrypted_content") {
             item["encrypted_content"] = signature(text).into();
         }
         item
@@ -157,11 +140,7 @@ fn events(answer: &Answer, ask: &Ask, incoming: &Incoming) -> Vec<Bytes> {
         events.append(&mut inside);
         events.push(json!({"type": "response.output_item.done", "output_index": index, "item": item}));
     }
-    let last = if answer.stop == Stop::Length {
-        "response.incomplete"
-    } else {
-        "response.completed"
-    };
+    let last = if answer.stop == Stop::Length { "response.incomplete" } else { "response.completed" };
     events.push(json!({"type": last, "response": finished(answer, incoming, items)}));
     let numbered = events.iter_mut().enumerate().map(|(number, event)| {
         event["sequence_number"] = number.into();

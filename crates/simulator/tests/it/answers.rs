@@ -45,10 +45,7 @@ fn dialects() -> Vec<(&'static str, Value, &'static str, [&'static str; 2])> {
             "/v1beta/models/gemini-x:generateContent",
             json!({"contents": [{"role": "user", "parts": [{"text": HI}]}]}),
             "/candidates/0/content/parts/0/text",
-            [
-                "/usageMetadata/promptTokenCount",
-                "/usageMetadata/candidatesTokenCount",
-            ],
+            ["/usageMetadata/promptTokenCount", "/usageMetadata/candidatesTokenCount"],
         ),
         (
             "/model/amazon.nova-x-v1:0/converse",
@@ -70,18 +67,9 @@ fn every_dialect_answers_the_question_and_counts_tokens() {
     let simulator = Simulator::start().unwrap();
     for (path, body, text, [input, output]) in dialects() {
         let answer = post(&simulator, path, &body);
-        assert_eq!(
-            (answer.status, answer.complete),
-            (200, true),
-            "{path}: {}",
-            answer.text()
-        );
+        assert_eq!((answer.status, answer.complete), (200, true), "{path}: {}", answer.text());
         let json = answer.json();
-        assert_eq!(
-            json.pointer(text).unwrap(),
-            "Simulated answer to: Hi there",
-            "{path}: {json}"
-        );
+        assert_eq!(json.pointer(text).unwrap(), "Simulated answer to: Hi there", "{path}: {json}");
         assert_eq!(json.pointer(input).unwrap(), 2, "{path}: {json}");
         assert_eq!(json.pointer(output).unwrap(), 8, "{path}: {json}");
     }
@@ -91,11 +79,7 @@ fn every_dialect_answers_the_question_and_counts_tokens() {
 fn the_same_request_has_the_same_bytes_and_another_one_another_id() {
     let (one, other) = (Simulator::start().unwrap(), Simulator::start().unwrap());
     for (path, body, ..) in dialects() {
-        assert_eq!(
-            post(&one, path, &body).body(),
-            post(&other, path, &body).body(),
-            "{path}"
-        );
+        assert_eq!(post(&one, path, &body).body(), post(&other, path, &body).body(), "{path}");
     }
     let ask = |text: &str| json!({"model": "m", "messages": [{"role": "user", "content": text}]});
     let id = |text: &str| post(&one, "/v1/chat/completions", &ask(text)).json()["id"].clone();
@@ -107,10 +91,7 @@ fn scripted_counts_appear_in_each_providers_own_terms() {
     let simulator = Simulator::start().unwrap();
     let counts = [
         ("/usage", json!({"prompt_tokens": 160, "completion_tokens": 20})),
-        (
-            "/usage/prompt_tokens_details",
-            json!({"cached_tokens": 50, "cache_write_tokens": 10}),
-        ),
+        ("/usage/prompt_tokens_details", json!({"cached_tokens": 50, "cache_write_tokens": 10})),
         ("/usage/completion_tokens_details", json!({"reasoning_tokens": 5})),
         (
             "/usage",
@@ -143,10 +124,7 @@ fn a_cache_marker_makes_the_part_before_it_cached() {
     let messages = json!([{"role": "user", "content": "y".repeat(40)}]);
     let body = json!({"model": "c", "max_tokens": 9, "system": system, "messages": messages});
     let usage = &post(&simulator, "/v1/messages", &body).json()["usage"];
-    assert_eq!(
-        (&usage["cache_read_input_tokens"], &usage["input_tokens"]),
-        (&json!(100), &json!(10))
-    );
+    assert_eq!((&usage["cache_read_input_tokens"], &usage["input_tokens"]), (&json!(100), &json!(10)));
     let count = post(&simulator, "/v1/messages/count_tokens", &body).json();
     assert_eq!(count, json!({"input_tokens": 110}));
 }
@@ -193,26 +171,10 @@ fn missing_fields_are_refused_in_the_providers_own_words() {
         refused("/v1/responses", json!({"model": "m"}))["error"]["code"],
         "missing_required_parameter"
     );
-    assert_eq!(
-        refused("/v1/models/g:generateContent", json!({}))["error"]["status"],
-        "INVALID_ARGUMENT"
-    );
-    assert!(
-        refused("/model/m/converse", json!({}))["message"]
-            .as_str()
-            .unwrap()
-            .contains("messages")
-    );
-    assert!(
-        refused("/v2/chat", json!({"model": "m"}))["message"]
-            .as_str()
-            .unwrap()
-            .contains("messages")
-    );
-    assert_eq!(
-        send(&simulator, "POST", "/v1/chat/completions", "", b"{").status,
-        400
-    );
+    assert_eq!(refused("/v1/models/g:generateContent", json!({}))["error"]["status"], "INVALID_ARGUMENT");
+    assert!(refused("/model/m/converse", json!({}))["message"].as_str().unwrap().contains("messages"));
+    assert!(refused("/v2/chat", json!({"model": "m"}))["message"].as_str().unwrap().contains("messages"));
+    assert_eq!(send(&simulator, "POST", "/v1/chat/completions", "", b"{").status, 400);
 }
 
 #[test]
@@ -225,13 +187,10 @@ fn embeddings_are_unit_vectors_in_either_encoding() {
     };
     let (floats, encoded) = (ask("float"), ask("base64"));
     let vector: Vec<f32> = serde_json::from_value(floats[0]["embedding"].clone()).unwrap();
-    let bytes = base64::engine::general_purpose::STANDARD
-        .decode(encoded[0]["embedding"].as_str().unwrap())
-        .unwrap();
-    let decoded: Vec<f32> = bytes
-        .chunks(4)
-        .map(|four| f32::from_le_bytes(four.try_into().unwrap()))
-        .collect();
+    let bytes =
+        base64::engine::general_purpose::STANDARD.decode(encoded[0]["embedding"].as_str().unwrap()).unwrap();
+    let decoded: Vec<f32> =
+        bytes.chunks(4).map(|four| f32::from_le_bytes(four.try_into().unwrap())).collect();
     assert_eq!(vector, decoded);
     assert!((vector.iter().map(|x| x * x).sum::<f32>() - 1.0).abs() < 1e-5);
     assert_ne!(floats[0]["embedding"], floats[1]["embedding"]);
@@ -250,32 +209,18 @@ fn structured_output_conforms_to_the_schema_in_every_dialect_that_has_it() {
             0,
             json!({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}}),
         ),
-        (
-            1,
-            json!({"text": {"format": {"type": "json_schema", "name": "x", "schema": schema}}}),
-        ),
-        (
-            3,
-            json!({"output_config": {"format": {"type": "json_schema", "schema": schema}}}),
-        ),
-        (
-            5,
-            json!({"generationConfig": {"responseMimeType": "application/json", "responseSchema": schema}}),
-        ),
+        (1, json!({"text": {"format": {"type": "json_schema", "name": "x", "schema": schema}}})),
+        (3, json!({"output_config": {"format": {"type": "json_schema", "schema": schema}}})),
+        (5, json!({"generationConfig": {"responseMimeType": "application/json", "responseSchema": schema}})),
         (
             6,
             json!({"outputConfig": {"textFormat": {"structure": {"jsonSchema": {"schema": schema.to_string()}}}}}),
         ),
-        (
-            7,
-            json!({"response_format": {"type": "json_object", "json_schema": schema}}),
-        ),
+        (7, json!({"response_format": {"type": "json_object", "json_schema": schema}})),
     ];
     for (dialect, addition) in additions {
         let (path, mut body, text, _) = dialects().swap_remove(dialect);
-        body.as_object_mut()
-            .unwrap()
-            .extend(addition.as_object().unwrap().clone());
+        body.as_object_mut().unwrap().extend(addition.as_object().unwrap().clone());
         let answer = post(&simulator, path, &body).json();
         let value: Value = serde_json::from_str(answer.pointer(text).unwrap().as_str().unwrap()).unwrap();
         assert_eq!(value, json!({"city": "simulated", "days": 3}), "{path}");
@@ -329,14 +274,7 @@ fn models_come_in_the_shape_of_whoever_is_asked() {
     assert_eq!(get(&simulator, "/v1/models").json()["object"], "list");
     assert_eq!(get(&simulator, "/v1/models/gpt-x").json()["id"], "gpt-x");
     assert!(get(&simulator, "/v1beta/models").json()["models"].is_array());
-    let claude = send(
-        &simulator,
-        "GET",
-        "/v1/models",
-        "anthropic-version: 2023-06-01\r\n",
-        b"",
-    )
-    .json();
+    let claude = send(&simulator, "GET", "/v1/models", "anthropic-version: 2023-06-01\r\n", b"").json();
     assert_eq!(claude["data"][0]["type"], "model");
 }
 
@@ -352,10 +290,7 @@ fn everything_else_is_answered_too() {
         post(&simulator, "/v1/images/generations", &json!({"prompt": "x"})).json()["data"][0]["b64_json"]
             .is_string()
     );
-    assert_eq!(
-        send(&simulator, "POST", "/v1/files", "", b"abc").json()["bytes"],
-        3
-    );
+    assert_eq!(send(&simulator, "POST", "/v1/files", "", b"abc").json()["bytes"], 3);
     let echo = send(&simulator, "PUT", "/a/b?c=d", "", b"abc").json();
     assert_eq!(
         (&echo["object"], &echo["path"], &echo["query"]),

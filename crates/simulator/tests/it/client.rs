@@ -32,17 +32,14 @@ impl Answer {
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
-        lines
-            .find(|(known, _)| known.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value)
+        lines.find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
     /// The data of each server-sent event that is JSON.
     pub(crate) fn events(&self) -> Vec<Value> {
         let text = self.text();
         let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
-        data.filter_map(|data| serde_json::from_str(data.trim_end()).ok())
-            .collect()
+        data.filter_map(|data| serde_json::from_str(data.trim_end()).ok()).collect()
     }
 }
 
@@ -52,13 +49,7 @@ pub(crate) fn post(simulator: &Simulator, path: &str, body: &Value) -> Answer {
 
 /// Posts with a script in the header.
 pub(crate) fn scripted(simulator: &Simulator, path: &str, script: &str, body: &Value) -> Answer {
-    send(
-        simulator,
-        "POST",
-        path,
-        &format!("x-simulator: {script}\r\n"),
-        body.to_string().as_bytes(),
-    )
+    send(simulator, "POST", path, &format!("x-simulator: {script}\r\n"), body.to_string().as_bytes())
 }
 
 pub(crate) fn get(simulator: &Simulator, path: &str) -> Answer {
@@ -90,11 +81,7 @@ pub(crate) fn read_past(stream: &mut TcpStream, end: &str) -> String {
     while !String::from_utf8_lossy(&seen).contains(end) {
         let mut buffer = [0; 1024];
         let count = stream.read(&mut buffer).unwrap();
-        assert!(
-            count > 0,
-            "ended before {end:?}: {}",
-            String::from_utf8_lossy(&seen)
-        );
+        assert!(count > 0, "ended before {end:?}: {}", String::from_utf8_lossy(&seen));
         seen.extend_from_slice(&buffer[..count]);
     }
     String::from_utf8_lossy(&seen).into_owned()
@@ -102,28 +89,14 @@ pub(crate) fn read_past(stream: &mut TcpStream, end: &str) -> String {
 
 fn parse(bytes: &[u8]) -> Answer {
     let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
-        return Answer {
-            status: 0,
-            head: String::new(),
-            chunks: vec![],
-            complete: false,
-            torn: bytes.len(),
-        };
+        return Answer { status: 0, head: String::new(), chunks: vec![], complete: false, torn: bytes.len() };
     };
     let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    let mut answer = Answer {
-        status,
-        head,
-        chunks: vec![],
-        complete: false,
-        torn: 0,
-    };
+    let mut answer = Answer { status, head, chunks: vec![], complete: false, torn: 0 };
     let mut rest = &bytes[end + 4..];
     if answer.header("transfer-encoding") != Some("chunked") {
-        let promised = answer
-            .header("content-length")
-            .map(|length| length.parse::<usize>().unwrap());
+        let promised = answer.header("content-length").map(|length| length.parse::<usize>().unwrap());
         answer.complete = promised.is_none_or(|length| length == rest.len());
         answer.chunks = vec![rest.to_vec()];
         return answer;

@@ -24,10 +24,7 @@ fn messages(mut bytes: &[u8]) -> Vec<(String, Value)> {
         let value = &block[1 + name + 1..];
         let length = usize::from(u16::from_be_bytes([value[0], value[1]]));
         let kind = String::from_utf8(value[2..2 + length].to_vec()).unwrap();
-        messages.push((
-            kind,
-            serde_json::from_slice(&bytes[12 + headers..total - 4]).unwrap(),
-        ));
+        messages.push((kind, serde_json::from_slice(&bytes[12 + headers..total - 4]).unwrap()));
         bytes = &bytes[total..];
     }
     messages
@@ -41,27 +38,12 @@ fn body() -> Value {
 fn converse_stream_is_framed_and_ordered() {
     let simulator = Simulator::start().unwrap();
     let answer = post(&simulator, "/model/amazon.nova-x-v1:0/converse-stream", &body());
-    assert_eq!(
-        answer.header("content-type"),
-        Some("application/vnd.amazon.eventstream")
-    );
+    assert_eq!(answer.header("content-type"), Some("application/vnd.amazon.eventstream"));
     let messages = messages(&answer.body());
     let mut kinds: Vec<_> = messages.iter().map(|(kind, _)| kind.as_str()).collect();
     kinds.dedup();
-    assert_eq!(
-        kinds,
-        [
-            "messageStart",
-            "contentBlockDelta",
-            "contentBlockStop",
-            "messageStop",
-            "metadata"
-        ]
-    );
-    let text: String = messages
-        .iter()
-        .filter_map(|(_, payload)| payload["delta"]["text"].as_str())
-        .collect();
+    assert_eq!(kinds, ["messageStart", "contentBlockDelta", "contentBlockStop", "messageStop", "metadata"]);
+    let text: String = messages.iter().filter_map(|(_, payload)| payload["delta"]["text"].as_str()).collect();
     assert_eq!(text, "Simulated answer to: Hi");
     assert_eq!(messages.last().unwrap().1["usage"]["outputTokens"], 6);
 }
@@ -70,16 +52,11 @@ fn converse_stream_is_framed_and_ordered() {
 fn invoke_wraps_anthropics_events() {
     let simulator = Simulator::start().unwrap();
     let body = json!({"max_tokens": 99, "messages": [{"role": "user", "content": "Hi"}]});
-    let answer = post(
-        &simulator,
-        "/model/us.anthropic.claude-x-v1:0/invoke-with-response-stream",
-        &body,
-    );
+    let answer = post(&simulator, "/model/us.anthropic.claude-x-v1:0/invoke-with-response-stream", &body);
     let events = messages(&answer.body()).into_iter().map(|(kind, payload)| {
         assert_eq!(kind, "chunk");
-        let bytes = base64::engine::general_purpose::STANDARD
-            .decode(payload["bytes"].as_str().unwrap())
-            .unwrap();
+        let bytes =
+            base64::engine::general_purpose::STANDARD.decode(payload["bytes"].as_str().unwrap()).unwrap();
         serde_json::from_slice::<Value>(&bytes).unwrap()
     });
     let events: Vec<_> = events.collect();
@@ -91,18 +68,10 @@ fn invoke_wraps_anthropics_events() {
 #[test]
 fn a_failing_stream_ends_with_an_exception() {
     let simulator = Simulator::start().unwrap();
-    let answer = scripted(
-        &simulator,
-        "/model/m/converse-stream",
-        "error-event,malformed",
-        &body(),
-    );
+    let answer = scripted(&simulator, "/model/m/converse-stream", "error-event,malformed", &body());
     let messages = messages(&answer.body());
     assert_eq!(messages.last().unwrap().0, "throttlingException");
     assert!(messages.iter().any(|(kind, _)| kind == "simulatedUnknown"));
     let refused = scripted(&simulator, "/model/m/converse-stream", "429", &body());
-    assert_eq!(
-        (refused.status, refused.header("x-amzn-errortype")),
-        (429, Some("ThrottlingException"))
-    );
+    assert_eq!((refused.status, refused.header("x-amzn-errortype")), (429, Some("ThrottlingException")));
 }

@@ -25,10 +25,7 @@ fn a_tool_is_called_when_it_is_meant() {
             answer["choices"][0]["finish_reason"],
             if calls.is_empty() { "stop" } else { "tool_calls" }
         );
-        calls
-            .iter()
-            .map(|call| call["function"]["name"].as_str().unwrap().to_owned())
-            .collect()
+        calls.iter().map(|call| call["function"]["name"].as_str().unwrap().to_owned()).collect()
     };
     assert_eq!(called(&chat("hello")), [""; 0]);
     assert_eq!(called(&chat("how is the weather?")), ["forecast"]);
@@ -40,10 +37,7 @@ fn a_tool_is_called_when_it_is_meant() {
         body
     };
     assert_eq!(called(&with(json!("none"))), [""; 0]);
-    assert_eq!(
-        called(&with(json!({"type": "function", "function": {"name": "stocks"}}))),
-        ["stocks"]
-    );
+    assert_eq!(called(&with(json!({"type": "function", "function": {"name": "stocks"}}))), ["stocks"]);
 }
 
 #[test]
@@ -102,11 +96,7 @@ fn streamed_arguments_come_in_fragments_that_add_up() {
     body["stream"] = json!(true);
     let expected = (3, json!({"city": "simulated"}));
     assert_eq!(
-        joined(
-            "/v1/chat/completions",
-            body,
-            "/choices/0/delta/tool_calls/0/function/arguments"
-        ),
+        joined("/v1/chat/completions", body, "/choices/0/delta/tool_calls/0/function/arguments"),
         expected
     );
     let body = json!({"model": "m", "stream": true, "max_tokens": 99, "tool_choice": {"type": "any"},
@@ -130,10 +120,7 @@ fn gemini_and_converse_call_too() {
         "toolConfig": {"toolChoice": {"any": {}}, "tools": [{"toolSpec": {"name": "f", "inputSchema": {"json": schema()}}}]}});
     let answer = post(&simulator, "/model/m/converse", &body).json();
     assert_eq!(answer["stopReason"], "tool_use");
-    assert_eq!(
-        answer["output"]["message"]["content"][0]["toolUse"]["input"],
-        json!({"city": "simulated"})
-    );
+    assert_eq!(answer["output"]["message"]["content"][0]["toolUse"]["input"], json!({"city": "simulated"}));
 }
 
 #[test]
@@ -145,16 +132,8 @@ fn thinking_may_be_sent_back_unchanged_only() {
     };
     let first = post(&simulator, "/v1/messages", &ask(json!([]))).json();
     assert_eq!(first["content"][0]["type"], "thinking");
-    assert!(
-        first["usage"]["output_tokens_details"]["thinking_tokens"]
-            .as_u64()
-            .unwrap()
-            > 0
-    );
-    assert_eq!(
-        post(&simulator, "/v1/messages", &ask(first["content"].clone())).status,
-        200
-    );
+    assert!(first["usage"]["output_tokens_details"]["thinking_tokens"].as_u64().unwrap() > 0);
+    assert_eq!(post(&simulator, "/v1/messages", &ask(first["content"].clone())).status, 200);
     let mut forged = first["content"].clone();
     forged[0]["thinking"] = json!("something else");
     let answer = post(&simulator, "/v1/messages", &ask(forged));

@@ -134,14 +134,7 @@ impl Builder {
         if !self.gateways.contains_key(gateway) {
             let room = room(gateway, stored, retention);
             let raw = self.spare.pop().unwrap_or_default();
-            let open = Open {
-                raw,
-                block: usize::MAX,
-                first: 0,
-                last: 0,
-                records: 0,
-                room,
-            };
+            let open = Open { raw, block: usize::MAX, first: 0, last: 0, records: 0, room };
             self.gateways.insert(gateway.clone(), open);
         }
         let Some(open) = self.gateways.get_mut(gateway) else {
@@ -169,27 +162,13 @@ impl Builder {
         open.last = row;
         open.records += 1;
         open.room -= 1;
-        batch.rows.push(Row {
-            entry,
-            block: open.block,
-            at,
-        });
+        batch.rows.push(Row { entry, block: open.block, at });
     }
 
     fn add_to_totals(&mut self, totals: &mut Vec<(MinuteKey, MinuteTotal)>, record: &LogRecord) {
         let minute = record.created_at_ms.div_euclid(60_000);
-        let LogRecord {
-            gateway,
-            provider,
-            model,
-            outcome,
-            cached,
-            simulated,
-            ..
-        } = record;
-        let mut hash = self
-            .hasher
-            .hash_one((minute, gateway, provider, model, outcome, cached, simulated));
+        let LogRecord { gateway, provider, model, outcome, cached, simulated, .. } = record;
+        let mut hash = self.hasher.hash_one((minute, gateway, provider, model, outcome, cached, simulated));
         let at = loop {
             match self.totals.get(&hash) {
                 Some(&at) if totals.get(at).is_some_and(|(key, _)| key.is_for(minute, record)) => break at,
@@ -212,9 +191,7 @@ fn room(gateway: &str, stored: &HashMap<String, u64>, retention: &RetentionOf) -
     let retention = retention(gateway);
     match retention.strategy {
         Strategy::DeleteOldest if retention.max_rows > 0 => u64::MAX,
-        _ => retention
-            .max_rows
-            .saturating_sub(stored.get(gateway).copied().unwrap_or_default()),
+        _ => retention.max_rows.saturating_sub(stored.get(gateway).copied().unwrap_or_default()),
     }
 }
 
@@ -237,14 +214,7 @@ fn finish(blocks: &mut [Block], compressed: &mut Vec<u8>, open: &mut Open) {
 
 impl Block {
     fn reserved(gateway: &str) -> Self {
-        Self {
-            gateway: gateway.to_owned(),
-            length: 0,
-            data: Vec::new(),
-            first: 0,
-            last: 0,
-            records: 0,
-        }
+        Self { gateway: gateway.to_owned(), length: 0, data: Vec::new(), first: 0, last: 0, records: 0 }
     }
 }
 
@@ -281,9 +251,7 @@ impl MinuteTotal {
         self.tokens_in += usage.tokens_in();
         self.tokens_out += usage.tokens_out();
         self.tokens_cached += usage.cache_read;
-        self.cost_nano_usd = self
-            .cost_nano_usd
-            .saturating_add(record.cost_nano_usd.unwrap_or(0));
+        self.cost_nano_usd = self.cost_nano_usd.saturating_add(record.cost_nano_usd.unwrap_or(0));
         self.unpriced += u64::from(answered && !record.cached && record.cost_nano_usd.is_none());
         self.duration_ms += u64::from(record.duration_ms);
     }

@@ -45,10 +45,7 @@ pub enum Strategy {
 
 impl Default for Retention {
     fn default() -> Self {
-        Self {
-            max_rows: 1_000_000,
-            strategy: Strategy::DeleteOldest,
-        }
+        Self { max_rows: 1_000_000, strategy: Strategy::DeleteOldest }
     }
 }
 
@@ -135,11 +132,7 @@ impl Journal {
     pub fn start(store: &Store, options: JournalOptions) -> Self {
         let shared = Arc::new(Shared::new(&options));
         let (handle, thread) = writer::spawn(store.clone(), Arc::clone(&shared), options);
-        Self {
-            shared,
-            thread,
-            handle: Mutex::new(handle),
-        }
+        Self { shared, thread, handle: Mutex::new(handle) }
     }
 
     /// Hands a record over. Never blocks and takes no lock; a full queue loses its oldest record, counted.
@@ -180,12 +173,7 @@ impl Journal {
             }
             // Woken now and then, in case the writer has died.
             let wait = left.min(Duration::from_millis(200));
-            done = self
-                .shared
-                .flushed
-                .wait_timeout(done, wait)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            done = self.shared.flushed.wait_timeout(done, wait).unwrap_or_else(PoisonError::into_inner).0;
         }
         true
     }
@@ -280,16 +268,12 @@ impl Shared {
     }
 
     fn drop_payload(&self, payload: &Payload) {
-        self.payload_bytes
-            .fetch_sub(payload_size(payload), Ordering::Relaxed);
+        self.payload_bytes.fetch_sub(payload_size(payload), Ordering::Relaxed);
         self.dropped_payloads.fetch_add(1, Ordering::Relaxed);
     }
 
     fn drop_record(&self, entry: &Entry) {
-        entry
-            .payload
-            .iter()
-            .for_each(|payload| self.drop_payload(payload));
+        entry.payload.iter().for_each(|payload| self.drop_payload(payload));
         self.dropped_records.fetch_add(1, Ordering::Relaxed);
         self.dropped_pushed.fetch_add(1, Ordering::Relaxed);
     }
@@ -298,11 +282,7 @@ impl Shared {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let (written, refused) = (count(&self.written), count(&self.refused));
         let settled = written + refused + count(&self.dropped_pushed);
-        let last_error = self
-            .last_error
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let last_error = self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone();
         JournalStats {
             written,
             refused,

@@ -56,9 +56,8 @@ impl Drop for Ending {
         let shared = &*self.0;
         shared.closed.store(true, Ordering::SeqCst);
         if thread::panicking() {
-            shared.set_error(Some(
-                "the log's writer broke down; nothing is logged until a restart".to_owned(),
-            ));
+            shared
+                .set_error(Some("the log's writer broke down; nothing is logged until a restart".to_owned()));
         }
         while let Some(entry) = shared.queue.pop() {
             shared.drop_record(&entry);
@@ -190,11 +189,7 @@ impl Writer {
     }
 
     fn commit(&mut self) -> Result<()> {
-        if self
-            .database
-            .as_ref()
-            .is_some_and(|database| !database.is_in_place())
-        {
+        if self.database.as_ref().is_some_and(|database| !database.is_in_place()) {
             tracing::warn!("the log's file was moved or deleted; starting a new one");
             self.database = None;
         }
@@ -217,9 +212,7 @@ impl Writer {
             )),
         };
         database.commit(batch, &self.options.retention)?;
-        self.shared
-            .written
-            .fetch_add(batch.rows.len() as u64, Ordering::Relaxed);
+        self.shared.written.fetch_add(batch.rows.len() as u64, Ordering::Relaxed);
         self.shared.refused.fetch_add(batch.refused, Ordering::Relaxed);
         self.pending = None;
         Ok(())
@@ -238,10 +231,7 @@ impl Writer {
             tracing::warn!(%error, "the log cannot be written; keeping records in memory and trying again");
         }
         self.failures += 1;
-        let pause = self
-            .options
-            .commit_interval
-            .saturating_mul(1 << self.failures.min(10));
+        let pause = self.options.commit_interval.saturating_mul(1 << self.failures.min(10));
         self.retry_at = Instant::now() + pause.min(LONGEST_PAUSE);
         self.database = None;
         self.shared.failed_commits.fetch_add(1, Ordering::Relaxed);
@@ -303,12 +293,7 @@ fn take_batch(
     taken: impl FnOnce(usize),
 ) -> Batch {
     let count = backlog.len().min(options.commit_records.max(1));
-    let bytes = backlog
-        .iter()
-        .take(count)
-        .filter_map(|entry| entry.payload.as_ref())
-        .map(payload_size)
-        .sum();
+    let bytes = backlog.iter().take(count).filter_map(|entry| entry.payload.as_ref()).map(payload_size).sum();
     let batch = builder.build(backlog.drain(..count), stored, &options.retention);
     taken(bytes);
     batch
@@ -323,11 +308,7 @@ struct Budget {
 
 impl Budget {
     fn new(per_second: u64) -> Self {
-        Self {
-            per_second,
-            available: per_second as f64,
-            at: Instant::now(),
-        }
+        Self { per_second, available: per_second as f64, at: Instant::now() }
     }
 
     fn available(&mut self) -> usize {

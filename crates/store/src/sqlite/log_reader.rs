@@ -29,10 +29,7 @@ pub(crate) struct Log {
 
 impl Log {
     pub(crate) fn at(path: PathBuf) -> Self {
-        Self {
-            path,
-            spare: Mutex::default(),
-        }
+        Self { path, spare: Mutex::default() }
     }
 
     pub(crate) fn writer(&self, max_bytes: Option<u64>) -> Result<LogWriter> {
@@ -40,11 +37,7 @@ impl Log {
     }
 
     pub(crate) fn records(&self, filter: &LogFilter) -> Result<Vec<LogRecord>> {
-        let limit = if filter.limit == 0 {
-            LogFilter::DEFAULT_LIMIT
-        } else {
-            filter.limit
-        };
+        let limit = if filter.limit == 0 { LogFilter::DEFAULT_LIMIT } else { filter.limit };
         self.read(|connection| {
             let (conditions, values) = conditions(connection, filter)?;
             let order = match filter.order {
@@ -54,10 +47,7 @@ impl Log {
             let sql = format!("SELECT {COLUMNS} FROM record WHERE {conditions} ORDER BY seq {order}");
             let mut statement = connection.prepare_cached(&sql)?;
             let mut rows = statement.query(params_from_iter(values))?;
-            let mut blocks = Blocks {
-                connection,
-                current: None,
-            };
+            let mut blocks = Blocks { connection, current: None };
             let mut records = Vec::new();
             while records.len() < limit
                 && let Some(row) = rows.next()?
@@ -82,10 +72,7 @@ impl Log {
             let sql = format!("SELECT {COLUMNS} FROM record WHERE {conditions} ORDER BY seq");
             let mut statement = connection.prepare_cached(&sql)?;
             let mut rows = statement.query(params_from_iter(values))?;
-            let mut blocks = Blocks {
-                connection,
-                current: None,
-            };
+            let mut blocks = Blocks { connection, current: None };
             let mut matching = 0;
             while let Some(row) = rows.next()? {
                 matching += u64::from(matches_unindexed(filter, &record(row, &mut blocks, false)?.0));
@@ -100,10 +87,7 @@ impl Log {
             let sql = format!("SELECT {COLUMNS} FROM record WHERE id BETWEEN ? AND ? ORDER BY id LIMIT 2");
             let mut statement = connection.prepare_cached(&sql)?;
             let mut rows = statement.query([first.as_bytes(), last.as_bytes()])?;
-            let mut blocks = Blocks {
-                connection,
-                current: None,
-            };
+            let mut blocks = Blocks { connection, current: None };
             let Some(row) = rows.next()? else { return Ok(None) };
             let found = record(row, &mut blocks, true)?;
             if first != last && rows.next()?.is_some() {
@@ -186,10 +170,7 @@ fn conditions(connection: &Connection, filter: &LogFilter) -> rusqlite::Result<(
         None => {}
     }
     add("cached = ?", filter.cached.map(|cached| i64::from(cached).into()));
-    add(
-        "simulated = ?",
-        filter.simulated.map(|simulated| i64::from(simulated).into()),
-    );
+    add("simulated = ?", filter.simulated.map(|simulated| i64::from(simulated).into()));
     add("cost_nano_usd >= ?", filter.min_cost_nano_usd.map(Value::from));
     add("cost_nano_usd <= ?", filter.max_cost_nano_usd.map(Value::from));
     add("duration_ms >= ?", number(filter.min_duration_ms.map(u64::from)));
@@ -202,22 +183,14 @@ fn conditions(connection: &Connection, filter: &LogFilter) -> rusqlite::Result<(
     add("token_id = ?", text(&filter.token));
     add("created_at_ms >= ?", filter.since_ms.map(Value::from));
     // What was created at or after `since` has no smaller sequence number; see the schema.
-    let since = filter
-        .since_ms
-        .map(|since| since.clamp(0, i64::MAX >> SEQ_SHIFT) << SEQ_SHIFT);
+    let since = filter.since_ms.map(|since| since.clamp(0, i64::MAX >> SEQ_SHIFT) << SEQ_SHIFT);
     add("seq >= ?", since.filter(|since| *since > 0).map(Value::from));
     add("created_at_ms < ?", filter.until_ms.map(Value::from));
     add(
         "instr(lower(model) || char(10) || lower(path) || char(10) || lower(error), ?) > 0",
-        filter
-            .search
-            .as_ref()
-            .map(|search| search.to_ascii_lowercase().into()),
+        filter.search.as_ref().map(|search| search.to_ascii_lowercase().into()),
     );
-    for (edge, by_seq, by_id) in [
-        (filter.before, "seq < ?", "id < ?"),
-        (filter.after, "seq > ?", "id > ?"),
-    ] {
+    for (edge, by_seq, by_id) in [(filter.before, "seq < ?", "id < ?"), (filter.after, "seq > ?", "id > ?")] {
         let Some(id) = edge else { continue };
         match seq_of(connection, id)? {
             Some(seq) => add(by_seq, Some(seq.into())),
@@ -229,9 +202,7 @@ fn conditions(connection: &Connection, filter: &LogFilter) -> rusqlite::Result<(
 
 fn seq_of(connection: &Connection, id: Uuid) -> rusqlite::Result<Option<i64>> {
     let mut statement = connection.prepare_cached("SELECT seq FROM record WHERE id = ?")?;
-    statement
-        .query_row(params![id.as_bytes()], |row| row.get(0))
-        .optional()
+    statement.query_row(params![id.as_bytes()], |row| row.get(0)).optional()
 }
 
 /// The part of the filter that no column answers.
@@ -240,14 +211,8 @@ fn matches_unindexed(filter: &LogFilter, record: &LogRecord) -> bool {
         serde_json::Value::String(text) => text.clone(),
         other => other.to_string(),
     };
-    filter
-        .account
-        .as_ref()
-        .is_none_or(|account| *account == record.account)
-        && filter
-            .metadata_key
-            .as_ref()
-            .is_none_or(|key| record.metadata.contains_key(key))
+    filter.account.as_ref().is_none_or(|account| *account == record.account)
+        && filter.metadata_key.as_ref().is_none_or(|key| record.metadata.contains_key(key))
         && filter
             .metadata_value
             .as_ref()
@@ -258,10 +223,7 @@ fn matches_unindexed(filter: &LogFilter, record: &LogRecord) -> bool {
 fn id_range(text: &str) -> Result<(Uuid, Uuid)> {
     let digits: String = text.chars().filter(|character| *character != '-').collect();
     let id = |fill: &str| {
-        Uuid::try_parse(&format!(
-            "{digits}{}",
-            fill.repeat(32usize.saturating_sub(digits.len()))
-        ))
+        Uuid::try_parse(&format!("{digits}{}", fill.repeat(32usize.saturating_sub(digits.len()))))
     };
     match (id("0"), id("f")) {
         (Ok(first), Ok(last)) if digits.len() >= 8 => Ok((first, last)),
@@ -295,9 +257,7 @@ fn record(
         cost_nano_usd: row.get(12)?,
         event_id: row.get(13)?,
         token_id: row.get(14)?,
-        metadata: metadata
-            .and_then(|text| serde_json::from_str(&text).ok())
-            .unwrap_or_default(),
+        metadata: metadata.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
         // The rest is in the block.
         ..LogRecord::default()
     };
@@ -325,9 +285,7 @@ impl Blocks<'_> {
     }
 
     fn decompress(&self, id: i64) -> Result<Vec<u8>, Failure> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT length, data FROM block WHERE id = ?")?;
+        let mut statement = self.connection.prepare_cached("SELECT length, data FROM block WHERE id = ?")?;
         let mut rows = statement.query([id])?;
         let Some(row) = rows.next()? else {
             return Err(damaged(&format!("block {id}")));

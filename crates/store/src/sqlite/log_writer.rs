@@ -54,13 +54,7 @@ impl LogWriter {
             Ok(rows.collect::<rusqlite::Result<HashMap<String, u64>>>()?)
         };
         let sizes = prepare().map_err(|failure| failure.explain(path))?;
-        Ok(Self {
-            path: path.to_owned(),
-            file: file_id(path),
-            connection,
-            sizes,
-            wants_to_trim: true,
-        })
+        Ok(Self { path: path.to_owned(), file: file_id(path), connection, sizes, wants_to_trim: true })
     }
 
     /// Records per gateway, as of the last commit.
@@ -80,15 +74,12 @@ impl LogWriter {
 
     /// Writes the batch and deletes what retention asks for. All or nothing; durable when it returns.
     pub(crate) fn commit(&mut self, batch: &Batch, retention: &RetentionOf) -> Result<()> {
-        self.try_commit(batch, retention)
-            .map_err(|failure| failure.explain(&self.path))
+        self.try_commit(batch, retention).map_err(|failure| failure.explain(&self.path))
     }
 
     fn try_commit(&mut self, batch: &Batch, retention: &RetentionOf) -> Result<(), Failure> {
         let mut sizes = self.sizes.clone();
-        let transaction = self
-            .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let base = next_seq(&transaction, batch)?;
         let blocks = insert_blocks(&transaction, batch, base)?;
         insert_rows(&transaction, batch, base, &blocks)?;
@@ -96,18 +87,12 @@ impl LogWriter {
         for block in &batch.blocks {
             *sizes.entry(block.gateway.clone()).or_default() += block.records;
         }
-        let more = trim(
-            &transaction,
-            &mut sizes,
-            retention,
-            TRIM_SLICE + batch.rows.len() as u64,
-        )?;
+        let more = trim(&transaction, &mut sizes, retention, TRIM_SLICE + batch.rows.len() as u64)?;
         let mut statement = transaction.prepare_cached(
             "INSERT INTO gateway_size VALUES (?1, ?2) ON CONFLICT DO UPDATE SET records = ?2",
         )?;
-        for (gateway, records) in sizes
-            .iter()
-            .filter(|(gateway, size)| self.sizes.get(*gateway) != Some(size))
+        for (gateway, records) in
+            sizes.iter().filter(|(gateway, size)| self.sizes.get(*gateway) != Some(size))
         {
             statement.execute(params![gateway, *records as i64])?;
         }
@@ -120,15 +105,9 @@ impl LogWriter {
 
 /// The first of the batch's sequence numbers: above all others, and not before any time in the batch.
 fn next_seq(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<i64> {
-    let last: Option<i64> = transaction
-        .prepare_cached("SELECT max(seq) FROM record")?
-        .query_row([], |row| row.get(0))?;
-    let latest_ms = batch
-        .rows
-        .iter()
-        .map(|row| row.record().created_at_ms)
-        .max()
-        .unwrap_or_default();
+    let last: Option<i64> =
+        transaction.prepare_cached("SELECT max(seq) FROM record")?.query_row([], |row| row.get(0))?;
+    let latest_ms = batch.rows.iter().map(|row| row.record().created_at_ms).max().unwrap_or_default();
     Ok((last.unwrap_or_default() + 1).max(latest_ms.clamp(0, i64::MAX >> SEQ_SHIFT) << SEQ_SHIFT))
 }
 
@@ -281,8 +260,6 @@ fn delete_oldest(transaction: &Transaction<'_>, gateway: &str, wanted: u64) -> r
     transaction
         .prepare_cached("DELETE FROM span WHERE gateway = ? AND block = ?")?
         .execute(params![gateway, block])?;
-    transaction
-        .prepare_cached("DELETE FROM block WHERE id = ?")?
-        .execute([block])?;
+    transaction.prepare_cached("DELETE FROM block WHERE id = ?")?.execute([block])?;
     Ok(records)
 }

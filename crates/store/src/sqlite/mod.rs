@@ -58,10 +58,8 @@ fn open_writable(path: &Path, schema: &Schema, busy: Duration) -> Result<Connect
             io::ErrorKind::StorageFull => ErrorKind::Full,
             _ => ErrorKind::ReadOnly,
         };
-        let message = format!(
-            "cannot create {}; make its folder writable, or choose another path",
-            path.display()
-        );
+        let message =
+            format!("cannot create {}; make its folder writable, or choose another path", path.display());
         Error::caused(kind, message, error)
     })?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -178,20 +176,18 @@ fn explain(error: rusqlite::Error, path: &Path) -> Error {
             ErrorKind::Io,
             format!("cannot open {path}; check that it exists and that you may read it and its folder"),
         ),
-        Some(ErrorCode::DiskFull) => (
-            ErrorKind::Full,
-            format!("no space left for {path}; make room, or lower `log_management`"),
-        ),
+        Some(ErrorCode::DiskFull) => {
+            (ErrorKind::Full, format!("no space left for {path}; make room, or lower `log_management`"))
+        }
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => (
             ErrorKind::Corrupt,
             format!(
                 "{path} is damaged or no database; restore it from a backup, or move it away to start afresh"
             ),
         ),
-        Some(ErrorCode::SystemIoFailure) => (
-            ErrorKind::Io,
-            format!("reading or writing {path} failed ({error}); check the disk"),
-        ),
+        Some(ErrorCode::SystemIoFailure) => {
+            (ErrorKind::Io, format!("reading or writing {path} failed ({error}); check the disk"))
+        }
         _ => (ErrorKind::Io, format!("the database {path} reports: {error}")),
     };
     Error::caused(kind, message, error)
@@ -203,9 +199,7 @@ type FileId = (u64, u64);
 #[cfg(unix)]
 fn file_id(path: &Path) -> Option<FileId> {
     use std::os::unix::fs::MetadataExt;
-    fs::metadata(path)
-        .ok()
-        .map(|metadata| (metadata.dev(), metadata.ino()))
+    fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
 #[cfg(not(unix))]

@@ -26,29 +26,22 @@ impl Settings {
     pub(crate) fn open(path: &Path, read_only: bool) -> Result<Self> {
         let connection = if read_only {
             if !path.exists() {
-                let message = format!(
-                    "there is no store at {}; start the server once to create it",
-                    path.display()
-                );
+                let message =
+                    format!("there is no store at {}; start the server once to create it", path.display());
                 return Err(Error::new(ErrorKind::NotFound, message));
             }
             open_readable(path, &SETTINGS, BUSY)?
         } else {
             open_writable(path, &SETTINGS, BUSY)?
         };
-        let settings = Self {
-            path: path.to_owned(),
-            connection: Mutex::new(connection),
-        };
+        let settings = Self { path: path.to_owned(), connection: Mutex::new(connection) };
         settings.check(read_only)?;
         Ok(settings)
     }
 
     pub(crate) fn version(&self) -> Result<u64> {
         self.read(|connection| {
-            connection
-                .prepare_cached("SELECT number FROM version")?
-                .query_row([], |row| count(row, 0))
+            connection.prepare_cached("SELECT number FROM version")?.query_row([], |row| count(row, 0))
         })
     }
 
@@ -111,10 +104,8 @@ impl Settings {
                 )));
             };
             if row.revoked_at_ms.is_none() {
-                transaction.execute(
-                    "UPDATE token SET revoked_at_ms = ? WHERE id = ?",
-                    params![now_ms, row.id],
-                )?;
+                transaction
+                    .execute("UPDATE token SET revoked_at_ms = ? WHERE id = ?", params![now_ms, row.id])?;
                 row.revoked_at_ms = Some(now_ms);
             }
             Ok(row)
@@ -145,9 +136,7 @@ impl Settings {
         self.read(|connection| {
             let mut statement =
                 connection.prepare_cached("SELECT * FROM provider_key ORDER BY provider, alias, gateway")?;
-            statement
-                .query_map([], |row| Ok((key(row)?, row.get("sealed")?)))?
-                .collect()
+            statement.query_map([], |row| Ok((key(row)?, row.get("sealed")?)))?.collect()
         })
     }
 
@@ -267,11 +256,7 @@ fn token(row: &Row<'_>) -> rusqlite::Result<TokenRow> {
         name: row.get("name")?,
         hash: row.get("hash")?,
         preview: row.get("preview")?,
-        permissions: Permissions {
-            run: row.get("run")?,
-            read: row.get("read")?,
-            edit: row.get("edit")?,
-        },
+        permissions: Permissions { run: row.get("run")?, read: row.get("read")?, edit: row.get("edit")? },
         gateways: json(row, "gateways")?,
         created_at_ms: row.get("created_at_ms")?,
         expires_at_ms: row.get("expires_at_ms")?,

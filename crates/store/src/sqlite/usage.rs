@@ -30,24 +30,13 @@ pub(super) fn usage(connection: &Connection, query: &UsageQuery) -> rusqlite::Re
         }
     };
     let text = |text: &Option<String>| text.clone().map(Value::from);
-    add(
-        "minute >= ?",
-        query.since_ms.map(|since| since.div_euclid(60_000).into()),
-    );
-    add(
-        "minute < ?",
-        query
-            .until_ms
-            .map(|until| (until.saturating_add(59_999)).div_euclid(60_000).into()),
-    );
+    add("minute >= ?", query.since_ms.map(|since| since.div_euclid(60_000).into()));
+    add("minute < ?", query.until_ms.map(|until| (until.saturating_add(59_999)).div_euclid(60_000).into()));
     add("gateway = ?", text(&query.gateway));
     add("provider = ?", text(&query.provider));
     add("model = ?", text(&query.model));
     add("cached = ?", query.cached.map(|cached| i64::from(cached).into()));
-    add(
-        "simulated = ?",
-        query.simulated.map(|simulated| i64::from(simulated).into()),
-    );
+    add("simulated = ?", query.simulated.map(|simulated| i64::from(simulated).into()));
 
     let sql = format!(
         "SELECT {key}, sum(requests), sum(CASE WHEN outcome <> 0 THEN requests ELSE 0 END),

@@ -44,92 +44,53 @@ mod checks {
     fn token(name: &str) -> NewToken {
         NewToken {
             name: name.into(),
-            permissions: Permissions {
-                run: true,
-                ..Default::default()
-            },
+            permissions: Permissions { run: true, ..Default::default() },
             ..Default::default()
         }
     }
 
     pub(super) fn tokens_are_created_listed_and_revoked(store: &Store) {
-        let new = NewToken {
-            gateways: vec!["main".into()],
-            expires_at_ms: Some(NOON + 10),
-            ..token("laptop")
-        };
+        let new =
+            NewToken { gateways: vec!["main".into()], expires_at_ms: Some(NOON + 10), ..token("laptop") };
         let (row, text) = store.create_token(new, NOON).unwrap();
         assert!(looks_like_token(text.expose_secret()));
         assert_eq!(row.hash, token_hash(text.expose_secret().as_bytes()));
-        assert!(
-            text.expose_secret()
-                .starts_with(row.preview.trim_end_matches('…'))
-        );
+        assert!(text.expose_secret().starts_with(row.preview.trim_end_matches('…')));
         assert!(row.is_live(NOON + 9) && !row.is_live(NOON + 10));
         assert_eq!(store.tokens().unwrap(), slice::from_ref(&row));
 
         let revoked = store.revoke_token("laptop", NOON + 1).unwrap();
-        assert_eq!(
-            (revoked.id.as_str(), revoked.revoked_at_ms),
-            (row.id.as_str(), Some(NOON + 1))
-        );
+        assert_eq!((revoked.id.as_str(), revoked.revoked_at_ms), (row.id.as_str(), Some(NOON + 1)));
         assert!(!revoked.is_live(NOON + 2));
         assert_eq!(store.tokens().unwrap(), slice::from_ref(&revoked));
-        assert_eq!(
-            store.revoke_token("laptop", NOON + 2).unwrap_err().kind(),
-            ErrorKind::NotFound
-        );
+        assert_eq!(store.revoke_token("laptop", NOON + 2).unwrap_err().kind(), ErrorKind::NotFound);
         // By id it can be repeated; the first date stays.
         assert_eq!(store.revoke_token(&row.id, NOON + 2).unwrap(), revoked);
     }
 
     pub(super) fn token_names_are_unique_among_the_live(store: &Store) {
         store.create_token(token("ci"), NOON).unwrap();
-        assert_eq!(
-            store.create_token(token("ci"), NOON).unwrap_err().kind(),
-            ErrorKind::Exists
-        );
+        assert_eq!(store.create_token(token("ci"), NOON).unwrap_err().kind(), ErrorKind::Exists);
         store.revoke_token("ci", NOON).unwrap();
         store.create_token(token("ci"), NOON).unwrap();
-        for bad in [
-            token(" "),
-            NewToken {
-                expires_at_ms: Some(NOON),
-                ..token("late")
-            },
-        ] {
-            assert_eq!(
-                store.create_token(bad, NOON).unwrap_err().kind(),
-                ErrorKind::Invalid
-            );
+        for bad in [token(" "), NewToken { expires_at_ms: Some(NOON), ..token("late") }] {
+            assert_eq!(store.create_token(bad, NOON).unwrap_err().kind(), ErrorKind::Invalid);
         }
     }
 
     pub(super) fn keys_come_back_as_they_went_in(store: &Store) {
         let secret = Secret::from("sk-proj-0123456789abcdefghijWXYZ");
         let row = store.set_key("openai", "default", None, &secret, NOON).unwrap();
+        assert_eq!((row.preview.as_str(), row.created_at_ms, row.modified_at_ms), ("sk-…WXYZ", NOON, NOON));
+        let replaced = store.set_key("openai", "default", None, &Secret::from("sk-short"), NOON + 5).unwrap();
         assert_eq!(
-            (row.preview.as_str(), row.created_at_ms, row.modified_at_ms),
-            ("sk-…WXYZ", NOON, NOON)
-        );
-        let replaced = store
-            .set_key("openai", "default", None, &Secret::from("sk-short"), NOON + 5)
-            .unwrap();
-        assert_eq!(
-            (
-                replaced.preview.as_str(),
-                replaced.created_at_ms,
-                replaced.modified_at_ms
-            ),
+            (replaced.preview.as_str(), replaced.created_at_ms, replaced.modified_at_ms),
             ("…", NOON, NOON + 5)
         );
         assert_eq!(store.keys().unwrap(), slice::from_ref(&replaced));
         let opened = store.open_keys().unwrap();
         assert_eq!(opened.len(), 1);
-        assert_eq!(
-            (&opened[0].0, opened[0].1.expose_secret()),
-            (&replaced, "sk-short")
-        );
+        assert_eq!((&opened[0].0, opened[0].1.expose_secret()), (&replaced, "sk-short"));
         assert!(!format!("{opened:?}").contains("sk-short"));
     }
 
@@ -152,39 +113,20 @@ mod checks {
         }
         assert!(store.remove_key("openai", "default", Some("main")).unwrap());
         assert!(!store.remove_key("openai", "default", Some("main")).unwrap());
-        let left: Vec<_> = store
-            .keys()
-            .unwrap()
-            .into_iter()
-            .map(|row| (row.provider, row.alias, row.gateway))
-            .collect();
-        let expected = [
-            ("anthropic", "default"),
-            ("openai", "default"),
-            ("openai", "work"),
-        ];
-        assert_eq!(
-            left,
-            expected.map(|(provider, alias)| (provider.to_owned(), alias.to_owned(), None))
-        );
-        for (provider, alias, gateway, text) in [
-            ("", "a", None, "k"),
-            ("p", "", None, "k"),
-            ("p", "a", None, " "),
-            ("p", "a", Some(""), "k"),
-        ] {
-            let refused = store
-                .set_key(provider, alias, gateway, &Secret::from(text), NOON)
-                .unwrap_err();
+        let left: Vec<_> =
+            store.keys().unwrap().into_iter().map(|row| (row.provider, row.alias, row.gateway)).collect();
+        let expected = [("anthropic", "default"), ("openai", "default"), ("openai", "work")];
+        assert_eq!(left, expected.map(|(provider, alias)| (provider.to_owned(), alias.to_owned(), None)));
+        for (provider, alias, gateway, text) in
+            [("", "a", None, "k"), ("p", "", None, "k"), ("p", "a", None, " "), ("p", "a", Some(""), "k")]
+        {
+            let refused = store.set_key(provider, alias, gateway, &Secret::from(text), NOON).unwrap_err();
             assert_eq!(refused.kind(), ErrorKind::Invalid);
         }
     }
 
     pub(super) fn gateways_are_created_once_and_replaced_on_request(store: &Store) {
-        let (first, second) = (
-            json!({"cache_ttl": 60}),
-            json!({"cache_ttl": 0, "retry_delay": null}),
-        );
+        let (first, second) = (json!({"cache_ttl": 60}), json!({"cache_ttl": 0, "retry_delay": null}));
         assert!(store.ensure_gateway("acc", "default", &first, NOON).unwrap());
         assert!(!store.ensure_gateway("acc", "default", &second, NOON + 1).unwrap());
         assert!(store.ensure_gateway("other", "default", &second, NOON).unwrap());
@@ -235,10 +177,7 @@ mod checks {
 
     pub(super) fn a_record_comes_back_as_it_went_in(store: &Store) {
         let mut full = record(1);
-        full.metadata = json!({"user": "ünïcode", "n": 1.5, "yes": true})
-            .as_object()
-            .unwrap()
-            .clone();
+        full.metadata = json!({"user": "ünïcode", "n": 1.5, "yes": true}).as_object().unwrap().clone();
         full.error = "the provider said no".into();
         full.outcome = Outcome::UpstreamBroken;
         full.request_size = u64::from(u32::MAX) * 3;
@@ -283,28 +222,12 @@ mod checks {
     pub(super) fn a_record_is_found_by_the_start_of_its_id(store: &Store) {
         log_all(store, [record(1), record(2), record(3)]);
         let simple = id(2).simple().to_string();
-        for text in [
-            simple.as_str(),
-            &simple.to_uppercase(),
-            &id(2).to_string(),
-            &id(2).to_string()[..13],
-        ] {
-            assert_eq!(
-                store.log(text).unwrap().map(|(record, _)| record.id),
-                Some(id(2)),
-                "{text}"
-            );
+        for text in [simple.as_str(), &simple.to_uppercase(), &id(2).to_string(), &id(2).to_string()[..13]] {
+            assert_eq!(store.log(text).unwrap().map(|(record, _)| record.id), Some(id(2)), "{text}");
         }
         assert!(store.log(&id(4).to_string()).unwrap().is_none());
         // 8 digits are the time down to a minute: all three.
-        for text in [
-            &simple[..8],
-            &simple[..7],
-            "",
-            "no-such-thing",
-            "gggggggg",
-            &format!("{simple}0"),
-        ] {
+        for text in [&simple[..8], &simple[..7], "", "no-such-thing", "gggggggg", &format!("{simple}0")] {
             assert_eq!(store.log(text).unwrap_err().kind(), ErrorKind::Invalid, "{text}");
         }
     }
@@ -313,37 +236,12 @@ mod checks {
         // 2 began before 3 and 4 and ended after them.
         log_all(store, [1, 3, 4, 2, 5].map(record));
         let logs = |filter: LogFilter| numbers(&store.logs(&filter).unwrap());
-        let page = LogFilter {
-            limit: 2,
-            ..Default::default()
-        };
+        let page = LogFilter { limit: 2, ..Default::default() };
         assert_eq!(logs(page.clone()), [5, 2]);
-        assert_eq!(
-            logs(LogFilter {
-                before: Some(id(2)),
-                ..page.clone()
-            }),
-            [4, 3]
-        );
-        assert_eq!(
-            logs(LogFilter {
-                before: Some(id(3)),
-                ..page.clone()
-            }),
-            [1]
-        );
-        assert_eq!(
-            logs(LogFilter {
-                order: Order::Oldest,
-                ..page.clone()
-            }),
-            [1, 3]
-        );
-        let follow = LogFilter {
-            after: Some(id(4)),
-            order: Order::Oldest,
-            ..Default::default()
-        };
+        assert_eq!(logs(LogFilter { before: Some(id(2)), ..page.clone() }), [4, 3]);
+        assert_eq!(logs(LogFilter { before: Some(id(3)), ..page.clone() }), [1]);
+        assert_eq!(logs(LogFilter { order: Order::Oldest, ..page.clone() }), [1, 3]);
+        let follow = LogFilter { after: Some(id(4)), order: Order::Oldest, ..Default::default() };
         assert_eq!(logs(follow.clone()), [2, 5]);
         log_all(store, [0, 6].map(record));
         assert_eq!(logs(follow), [2, 5, 0, 6]);
@@ -355,15 +253,7 @@ mod checks {
             }),
             [5, 4, 3]
         );
-        assert_eq!(
-            store
-                .count(&LogFilter {
-                    since_ms: Some(NOON + 3_000),
-                    ..page
-                })
-                .unwrap(),
-            4
-        );
+        assert_eq!(store.count(&LogFilter { since_ms: Some(NOON + 3_000), ..page }).unwrap(), 4);
     }
 
     pub(super) fn search_looks_at_model_path_and_error(store: &Store) {
@@ -373,11 +263,8 @@ mod checks {
         records[2].error = "Sonne".into();
         log_all(store, records);
         let found = |search: &str| {
-            let filter = LogFilter {
-                search: Some(search.into()),
-                order: Order::Oldest,
-                ..Default::default()
-            };
+            let filter =
+                LogFilter { search: Some(search.into()), order: Order::Oldest, ..Default::default() };
             numbers(&store.logs(&filter).unwrap())
         };
         assert_eq!(found("sONNET"), [1, 2]);
@@ -404,10 +291,7 @@ mod checks {
                 order: Order::Oldest,
                 ..Default::default()
             };
-            assert_eq!(
-                store.count(&filter).unwrap(),
-                store.logs(&filter).unwrap().len() as u64
-            );
+            assert_eq!(store.count(&filter).unwrap(), store.logs(&filter).unwrap().len() as u64);
             numbers(&store.logs(&filter).unwrap())
         };
         assert_eq!(found(Some("user"), None), [1, 2]);
@@ -426,81 +310,33 @@ mod checks {
         (records[3].model, records[3].cost_nano_usd) = ("gpt-99".into(), None);
         records[4].gateway = "side".into();
         log_all(store, records);
-        let usage = |group_by| {
-            store
-                .usage(&UsageQuery {
-                    group_by,
-                    ..Default::default()
-                })
-                .unwrap()
-        };
+        let usage = |group_by| store.usage(&UsageQuery { group_by, ..Default::default() }).unwrap();
         let total = &usage(GroupBy::Total)[0];
-        assert_eq!(
-            (total.requests, total.errors, total.cached, total.unpriced),
-            (5, 1, 1, 1)
-        );
-        assert_eq!(
-            (total.tokens_in, total.tokens_out, total.tokens_cached),
-            (480, 120, 80)
-        );
+        assert_eq!((total.requests, total.errors, total.cached, total.unpriced), (5, 1, 1, 1));
+        assert_eq!((total.tokens_in, total.tokens_out, total.tokens_cached), (480, 120, 80));
         assert_eq!((total.cost_nano_usd, total.duration_ms), (84_000, 4_250));
-        let groups = |group_by| -> Vec<_> {
-            usage(group_by)
-                .into_iter()
-                .map(|row| (row.key, row.requests))
-                .collect()
-        };
+        let groups =
+            |group_by| -> Vec<_> { usage(group_by).into_iter().map(|row| (row.key, row.requests)).collect() };
         let expected = |rows: &[(&str, u64)]| -> Vec<_> {
-            rows.iter()
-                .map(|(key, count)| ((*key).to_owned(), *count))
-                .collect()
+            rows.iter().map(|(key, count)| ((*key).to_owned(), *count)).collect()
         };
-        assert_eq!(
-            groups(GroupBy::Model),
-            expected(&[("openai/gpt-5-mini", 4), ("openai/gpt-99", 1)])
-        );
+        assert_eq!(groups(GroupBy::Model), expected(&[("openai/gpt-5-mini", 4), ("openai/gpt-99", 1)]));
         assert_eq!(groups(GroupBy::Provider), expected(&[("openai", 5)]));
         assert_eq!(groups(GroupBy::Gateway), expected(&[("main", 4), ("side", 1)]));
-        assert_eq!(
-            groups(GroupBy::Outcome),
-            expected(&[("success", 4), ("provider_error", 1)])
-        );
-        assert_eq!(
-            groups(GroupBy::Day),
-            expected(&[("2026-11-22", 4), ("2026-11-23", 1)])
-        );
-        assert_eq!(
-            groups(GroupBy::Hour),
-            expected(&[("2026-11-22T12:00Z", 4), ("2026-11-23T12:00Z", 1)])
-        );
-        assert_eq!(
-            groups(GroupBy::Minute),
-            expected(&[("2026-11-22T12:00Z", 4), ("2026-11-23T12:00Z", 1)])
-        );
-        let later = UsageQuery {
-            since_ms: Some(NOON + 60_000),
-            ..Default::default()
-        };
+        assert_eq!(groups(GroupBy::Outcome), expected(&[("success", 4), ("provider_error", 1)]));
+        assert_eq!(groups(GroupBy::Day), expected(&[("2026-11-22", 4), ("2026-11-23", 1)]));
+        assert_eq!(groups(GroupBy::Hour), expected(&[("2026-11-22T12:00Z", 4), ("2026-11-23T12:00Z", 1)]));
+        assert_eq!(groups(GroupBy::Minute), expected(&[("2026-11-22T12:00Z", 4), ("2026-11-23T12:00Z", 1)]));
+        let later = UsageQuery { since_ms: Some(NOON + 60_000), ..Default::default() };
         assert_eq!(store.usage(&later).unwrap()[0].requests, 1);
-        let earlier = UsageQuery {
-            until_ms: Some(NOON + 60_000),
-            model: Some("gpt-99".into()),
-            ..Default::default()
-        };
+        let earlier =
+            UsageQuery { until_ms: Some(NOON + 60_000), model: Some("gpt-99".into()), ..Default::default() };
         assert_eq!(store.usage(&earlier).unwrap()[0].requests, 1);
     }
 
     pub(super) fn an_empty_log_has_no_records_and_no_usage(store: &Store) {
         for group_by in [GroupBy::Total, GroupBy::Model] {
-            assert!(
-                store
-                    .usage(&UsageQuery {
-                        group_by,
-                        ..Default::default()
-                    })
-                    .unwrap()
-                    .is_empty()
-            );
+            assert!(store.usage(&UsageQuery { group_by, ..Default::default() }).unwrap().is_empty());
         }
         assert!(store.logs(&LogFilter::default()).unwrap().is_empty());
         assert_eq!(store.count(&LogFilter::default()).unwrap(), 0);

@@ -33,9 +33,7 @@ fn exchange(number: u64) -> (LogRecord, Payload) {
         ];
         (0..count)
             .map(|_| {
-                state = state
-                    .wrapping_mul(6_364_136_223_846_793_005)
-                    .wrapping_add(1_442_695_040_888_963_407);
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 WORDS[(state >> 60) as usize]
             })
             .collect()
@@ -69,9 +67,7 @@ fn cost_per_record() {
         assert!(journal.flush(PATIENCE));
         let (before, mut pushing, mut bytes) = (writer_cpu(), Duration::ZERO, 0);
         for tick in 0..TICKS {
-            let exchanges: Vec<_> = (1..=PER_TICK)
-                .map(|number| exchange(tick * PER_TICK + number))
-                .collect();
+            let exchanges: Vec<_> = (1..=PER_TICK).map(|number| exchange(tick * PER_TICK + number)).collect();
             let start = Instant::now();
             for (record, payload) in exchanges {
                 bytes += payload.request.len() + payload.response.len();
@@ -104,37 +100,18 @@ fn cost_per_record() {
             read();
             println!("  {name}: {:?}", start.elapsed());
         };
-        timed("newest 50", &|| {
-            drop(black_box(store.logs(&LogFilter::default()).unwrap()))
-        });
+        timed("newest 50", &|| drop(black_box(store.logs(&LogFilter::default()).unwrap())));
         timed("no match in all", &|| {
             drop(black_box(
-                store
-                    .logs(&LogFilter {
-                        event_id: Some("none".into()),
-                        ..Default::default()
-                    })
-                    .unwrap(),
+                store.logs(&LogFilter { event_id: Some("none".into()), ..Default::default() }).unwrap(),
             ));
         });
         timed("failures, none", &|| {
-            drop(black_box(
-                store
-                    .logs(&LogFilter {
-                        success: Some(false),
-                        ..Default::default()
-                    })
-                    .unwrap(),
-            ));
+            drop(black_box(store.logs(&LogFilter { success: Some(false), ..Default::default() }).unwrap()));
         });
         timed("usage by hour", &|| {
             drop(black_box(
-                store
-                    .usage(&UsageQuery {
-                        group_by: GroupBy::Hour,
-                        ..Default::default()
-                    })
-                    .unwrap(),
+                store.usage(&UsageQuery { group_by: GroupBy::Hour, ..Default::default() }).unwrap(),
             ));
         });
     }

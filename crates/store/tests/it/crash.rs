@@ -51,22 +51,12 @@ fn kill_loses_nothing_that_was_reported_written() {
         victim.wait().unwrap();
 
         let store = place.open();
-        let filter = LogFilter {
-            order: Order::Oldest,
-            limit: usize::MAX,
-            ..Default::default()
-        };
+        let filter = LogFilter { order: Order::Oldest, limit: usize::MAX, ..Default::default() };
         let found = numbers(&store.logs(&filter).unwrap());
         assert!(found.len() as u64 > reported, "{} of {reported}", found.len());
         assert_eq!(found, (0..found.len() as u64).collect::<Vec<_>>());
-        assert_eq!(
-            store.usage(&UsageQuery::default()).unwrap()[0].requests,
-            found.len() as u64
-        );
-        let (_, payload) = store
-            .log(&crate::support::id(reported).to_string())
-            .unwrap()
-            .unwrap();
+        assert_eq!(store.usage(&UsageQuery::default()).unwrap()[0].requests, found.len() as u64);
+        let (_, payload) = store.log(&crate::support::id(reported).to_string()).unwrap().unwrap();
         assert_eq!(payload.unwrap().response, reported.to_string().as_bytes());
         let journal = Journal::start(&store, JournalOptions::default());
         journal.push(record(1_000_000), None);

@@ -18,19 +18,14 @@ fn mode(path: &Path) -> u32 {
 }
 
 fn token(name: &str) -> NewToken {
-    NewToken {
-        name: name.into(),
-        ..Default::default()
-    }
+    NewToken { name: name.into(), ..Default::default() }
 }
 
 #[test]
 fn only_the_owner_can_read_what_the_store_creates() {
     let place = Place::new();
     let store = place.open();
-    store
-        .set_key("openai", "default", None, &Secret::from("sk-1"), NOON)
-        .unwrap();
+    store.set_key("openai", "default", None, &Secret::from("sk-1"), NOON).unwrap();
     log_all(&store, [record(1)]);
     let folder = place.path().parent().unwrap().to_owned();
     assert_eq!(mode(&folder), 0o700);
@@ -54,10 +49,7 @@ fn what_was_stored_is_there_after_reopening() {
     let place = Place::new();
     let (row, _) = place.open().create_token(token("a"), NOON).unwrap();
     let secret = Secret::from("sk-1");
-    place
-        .open()
-        .set_key("openai", "default", None, &secret, NOON)
-        .unwrap();
+    place.open().set_key("openai", "default", None, &secret, NOON).unwrap();
     log_all(&place.open(), [record(1)]);
     let store = place.open();
     assert_eq!(store.tokens().unwrap(), [row]);
@@ -102,10 +94,7 @@ fn a_read_only_store_reads_and_refuses_to_change() {
     let reader = Store::open_read_only(&place.path()).unwrap();
     assert_eq!(reader.tokens().unwrap().len(), 1);
     assert_eq!(reader.count(&LogFilter::default()).unwrap(), 1);
-    assert_eq!(
-        reader.create_token(token("b"), NOON).unwrap_err().kind(),
-        ErrorKind::ReadOnly
-    );
+    assert_eq!(reader.create_token(token("b"), NOON).unwrap_err().kind(), ErrorKind::ReadOnly);
     // While the other goes on writing.
     log_all(&store, [record(2)]);
     assert_eq!(reader.count(&LogFilter::default()).unwrap(), 2);
@@ -122,9 +111,7 @@ fn a_newer_database_is_refused_untouched() {
         assert_eq!(refused.kind(), ErrorKind::Newer);
         assert!(refused.to_string().contains("update Genesis"), "{refused}");
     }
-    let version: i64 = other
-        .pragma_query_value(None, "user_version", |row| row.get(0))
-        .unwrap();
+    let version: i64 = other.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
     assert_eq!(version, 99);
 }
 
@@ -136,17 +123,11 @@ fn files_that_are_not_ours_are_refused_untouched() {
     fs::write(place.path(), &text).unwrap();
     let refused = Store::open(&place.path()).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Corrupt);
-    assert!(
-        refused.to_string().contains("restore it from a backup"),
-        "{refused}"
-    );
+    assert!(refused.to_string().contains("restore it from a backup"), "{refused}");
     assert_eq!(fs::read_to_string(place.path()).unwrap(), text);
 
     fs::remove_file(place.path()).unwrap();
-    Connection::open(place.path())
-        .unwrap()
-        .execute_batch("CREATE TABLE recipes (name)")
-        .unwrap();
+    Connection::open(place.path()).unwrap().execute_batch("CREATE TABLE recipes (name)").unwrap();
     let refused = Store::open(&place.path()).unwrap_err();
     assert!(refused.to_string().contains("another program"), "{refused}");
 }
@@ -172,31 +153,21 @@ fn a_folder_in_the_way_is_explained() {
     fs::write(place.path().parent().unwrap(), "a file").unwrap();
     let refused = Store::open(&place.path()).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::ReadOnly);
-    assert!(
-        refused.to_string().contains("make its folder writable"),
-        "{refused}"
-    );
+    assert!(refused.to_string().contains("make its folder writable"), "{refused}");
 }
 
 // Master key
 
 fn open_with_key(place: &Place, key: &str) -> Store {
     let master_key = Some(Secret::from(key));
-    Store::open_with(StoreOptions {
-        path: place.path(),
-        master_key,
-        read_only: false,
-    })
-    .unwrap()
+    Store::open_with(StoreOptions { path: place.path(), master_key, read_only: false }).unwrap()
 }
 
 #[test]
 fn a_wrong_master_key_spoils_nothing_but_the_keys() {
     let place = Place::new();
     let secret = Secret::from("sk-1");
-    open_with_key(&place, &"ab".repeat(32))
-        .set_key("openai", "default", None, &secret, NOON)
-        .unwrap();
+    open_with_key(&place, &"ab".repeat(32)).set_key("openai", "default", None, &secret, NOON).unwrap();
     assert!(!place.path().with_file_name("master.key").exists());
     for wrong in ["cd".repeat(32), "short".to_owned()] {
         let store = open_with_key(&place, &wrong);
@@ -205,19 +176,13 @@ fn a_wrong_master_key_spoils_nothing_but_the_keys() {
         assert!(!refused.to_string().contains(&wrong), "{refused}");
         // A second key under a second master key would leave no master key that opens both.
         assert_eq!(
-            store
-                .set_key("groq", "default", None, &secret, NOON)
-                .unwrap_err()
-                .kind(),
+            store.set_key("groq", "default", None, &secret, NOON).unwrap_err().kind(),
             ErrorKind::MasterKey
         );
         assert_eq!(store.keys().unwrap().len(), 1);
         store.create_token(token(&wrong[..5]), NOON).unwrap();
     }
-    assert_eq!(
-        open_with_key(&place, &"AB".repeat(32)).open_keys().unwrap().len(),
-        1
-    );
+    assert_eq!(open_with_key(&place, &"AB".repeat(32)).open_keys().unwrap().len(), 1);
 }
 
 #[test]
@@ -228,10 +193,9 @@ fn a_lost_master_key_is_not_silently_replaced() {
     store.set_key("openai", "default", None, &secret, NOON).unwrap();
     let file = place.path().with_file_name("master.key");
     fs::remove_file(&file).unwrap();
-    for refused in [
-        store.open_keys().unwrap_err(),
-        store.set_key("groq", "default", None, &secret, NOON).unwrap_err(),
-    ] {
+    for refused in
+        [store.open_keys().unwrap_err(), store.set_key("groq", "default", None, &secret, NOON).unwrap_err()]
+    {
         assert_eq!(refused.kind(), ErrorKind::MasterKey);
         assert!(refused.to_string().contains("is gone"), "{refused}");
     }
@@ -245,9 +209,7 @@ fn a_lost_master_key_is_not_silently_replaced() {
 fn a_master_key_others_can_read_is_refused() {
     let place = Place::new();
     let store = place.open();
-    store
-        .set_key("openai", "default", None, &Secret::from("sk-1"), NOON)
-        .unwrap();
+    store.set_key("openai", "default", None, &Secret::from("sk-1"), NOON).unwrap();
     let file = place.path().with_file_name("master.key");
     for (mode, fine) in [(0o640, false), (0o604, false), (0o400, true), (0o600, true)] {
         fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
@@ -255,12 +217,7 @@ fn a_master_key_others_can_read_is_refused() {
             Ok(_) => assert!(fine, "{mode:o}"),
             Err(refused) => {
                 assert!(!fine, "{mode:o}: {refused}");
-                assert!(
-                    refused
-                        .to_string()
-                        .contains(&format!("chmod 600 {}", file.display())),
-                    "{refused}"
-                );
+                assert!(refused.to_string().contains(&format!("chmod 600 {}", file.display())), "{refused}");
             }
         }
     }
@@ -270,11 +227,8 @@ fn a_master_key_others_can_read_is_refused() {
 fn a_sealed_key_moved_to_another_row_does_not_open() {
     let place = Place::new();
     let store = place.open();
-    store
-        .set_key("openai", "default", None, &Secret::from("sk-1"), NOON)
-        .unwrap();
+    store.set_key("openai", "default", None, &Secret::from("sk-1"), NOON).unwrap();
     let file = Connection::open(place.path()).unwrap();
-    file.execute("UPDATE provider_key SET provider = 'evil'", [])
-        .unwrap();
+    file.execute("UPDATE provider_key SET provider = 'evil'", []).unwrap();
     assert_eq!(store.open_keys().unwrap_err().kind(), ErrorKind::MasterKey);
 }

@@ -19,11 +19,7 @@ use rusqlite::Connection;
 use crate::support::{PATIENCE, Place, id, keep, log_all, numbers, payload, record};
 
 fn oldest_first(store: &Store) -> Vec<u64> {
-    let filter = LogFilter {
-        order: Order::Oldest,
-        limit: usize::MAX,
-        ..Default::default()
-    };
+    let filter = LogFilter { order: Order::Oldest, limit: usize::MAX, ..Default::default() };
     numbers(&store.logs(&filter).unwrap())
 }
 
@@ -52,14 +48,7 @@ fn records_are_written_in_order_within_the_interval_without_being_asked() {
     thread::sleep(Duration::from_millis(400));
     journal.push(record(2_500), None);
     let stats = until(&journal, |stats| stats.written == 2_501);
-    assert_eq!(
-        stats,
-        JournalStats {
-            written: 2_501,
-            healthy: true,
-            ..Default::default()
-        }
-    );
+    assert_eq!(stats, JournalStats { written: 2_501, healthy: true, ..Default::default() });
 }
 
 #[test]
@@ -81,11 +70,7 @@ fn many_threads_lose_nothing() {
     found.sort_unstable();
     assert_eq!(found, (0..4_000).collect::<Vec<_>>());
     journal.push(record(1), None);
-    assert_eq!(
-        journal.stats().dropped_records,
-        1,
-        "after the end nothing is taken, and that is counted"
-    );
+    assert_eq!(journal.stats().dropped_records, 1, "after the end nothing is taken, and that is counted");
     assert!(!journal.flush(Duration::ZERO));
 }
 
@@ -104,23 +89,15 @@ fn a_full_queue_drops_the_oldest_and_counts_them() {
     let stats = journal.stats();
     assert_eq!(stats.written + stats.dropped_records, 1_000, "{stats:?}");
     assert!(stats.written >= 100 && stats.pending == 0, "{stats:?}");
-    assert_eq!(
-        oldest_first(&store)[stats.written as usize - 100..],
-        (900..1_000).collect::<Vec<_>>()
-    );
+    assert_eq!(oldest_first(&store)[stats.written as usize - 100..], (900..1_000).collect::<Vec<_>>());
 }
 
 #[test]
 fn delete_oldest_keeps_the_newest_of_each_gateway() {
     let place = Place::new();
     let store = place.open();
-    let journal = Journal::start(
-        &store,
-        JournalOptions {
-            commit_records: 64,
-            ..keep(100, Strategy::DeleteOldest)
-        },
-    );
+    let journal =
+        Journal::start(&store, JournalOptions { commit_records: 64, ..keep(100, Strategy::DeleteOldest) });
     for number in 0..1_000 {
         let mut record = record(number);
         record.gateway = if number % 10 == 0 { "rare" } else { "busy" }.into();
@@ -138,13 +115,7 @@ fn delete_oldest_keeps_the_newest_of_each_gateway() {
         numbers(&store.logs(&filter).unwrap())
     };
     assert_eq!(of("rare"), (0..1_000).step_by(10).collect::<Vec<_>>());
-    assert_eq!(
-        of("busy"),
-        (0..1_000)
-            .filter(|number| number % 10 != 0)
-            .skip(800)
-            .collect::<Vec<_>>()
-    );
+    assert_eq!(of("busy"), (0..1_000).filter(|number| number % 10 != 0).skip(800).collect::<Vec<_>>());
     for number in of("busy") {
         let (_, payload) = store.log(&id(number).to_string()).unwrap().unwrap();
         assert_eq!(payload.unwrap().response, number.to_string().as_bytes());
@@ -152,21 +123,13 @@ fn delete_oldest_keeps_the_newest_of_each_gateway() {
     // No block outlives its records, and the totals remember all.
     let log = Connection::open(place.log_path()).unwrap();
     let orphans: i64 = log
-        .query_row(
-            "SELECT count(*) FROM block WHERE id NOT IN (SELECT block FROM record)",
-            [],
-            |row| row.get(0),
-        )
+        .query_row("SELECT count(*) FROM block WHERE id NOT IN (SELECT block FROM record)", [], |row| {
+            row.get(0)
+        })
         .unwrap();
     assert_eq!(orphans, 0);
     assert_eq!(
-        store
-            .usage(&UsageQuery {
-                group_by: GroupBy::Total,
-                ..Default::default()
-            })
-            .unwrap()[0]
-            .requests,
+        store.usage(&UsageQuery { group_by: GroupBy::Total, ..Default::default() }).unwrap()[0].requests,
         1_000
     );
 }
@@ -210,10 +173,7 @@ fn stop_inserting_refuses_and_counts() {
     journal.push(record(15), None);
     assert!(journal.flush(PATIENCE));
     let stats = journal.stats();
-    assert_eq!(
-        (stats.written, stats.refused, stats.dropped_records, stats.pending),
-        (10, 6, 0, 0)
-    );
+    assert_eq!((stats.written, stats.refused, stats.dropped_records, stats.pending), (10, 6, 0, 0));
     drop(journal);
     // The next run knows how full it is.
     let journal = Journal::start(&store, keep(11, Strategy::StopInserting));
@@ -256,10 +216,7 @@ fn bodies_beyond_the_rate_are_shed_oldest_first_and_counted() {
     assert!((80..=95).contains(&stats.dropped_payloads), "{stats:?}");
     let has_bodies = |number| store.log(&id(number).to_string()).unwrap().unwrap().1.is_some();
     assert!(has_bodies(99));
-    assert_eq!(
-        (0..100).filter(|number| has_bodies(*number)).count() as u64,
-        100 - stats.dropped_payloads
-    );
+    assert_eq!((0..100).filter(|number| has_bodies(*number)).count() as u64, 100 - stats.dropped_payloads);
 }
 
 #[test]
@@ -280,10 +237,7 @@ fn bodies_beyond_the_memory_are_dropped_and_counted() {
     assert!(journal.flush(PATIENCE));
     let stats = journal.stats();
     assert_eq!(stats.written, 50);
-    assert!(
-        stats.dropped_payloads >= 40 && stats.dropped_payloads < 50,
-        "{stats:?}"
-    );
+    assert!(stats.dropped_payloads >= 40 && stats.dropped_payloads < 50, "{stats:?}");
 }
 
 #[test]
@@ -293,27 +247,13 @@ fn a_locked_store_is_waited_for() {
     log_all(&store, [record(0)]);
     let locker = Connection::open(place.log_path()).unwrap();
     locker.execute_batch("BEGIN EXCLUSIVE").unwrap();
-    let journal = Journal::start(
-        &store,
-        JournalOptions {
-            capacity_records: 10,
-            ..Default::default()
-        },
-    );
+    let journal = Journal::start(&store, JournalOptions { capacity_records: 10, ..Default::default() });
     journal.push(record(1), None);
     let ill = until(&journal, |stats| stats.failed_commits > 0);
     assert!(!ill.healthy && ill.last_error.unwrap().contains("locked by another process"));
     assert_eq!((ill.written, ill.pending), (0, 1));
     // The other promise: nothing else is held up by it.
-    store
-        .create_token(
-            genesis_store::NewToken {
-                name: "t".into(),
-                ..Default::default()
-            },
-            0,
-        )
-        .unwrap();
+    store.create_token(genesis_store::NewToken { name: "t".into(), ..Default::default() }, 0).unwrap();
     (2..40).for_each(|number| journal.push(record(number), None));
     let full = until(&journal, |stats| stats.dropped_records > 0);
     assert_eq!(full.written, 0);
@@ -349,15 +289,10 @@ fn a_flush_begun_while_the_store_is_ill_is_answered_once_it_recovers() {
 fn a_full_disk_is_waited_for() {
     let place = Place::new();
     let store = place.open();
-    let options = JournalOptions {
-        max_file_bytes: Some(400_000),
-        ..keep(1_000_000, Strategy::DeleteOldest)
-    };
+    let options = JournalOptions { max_file_bytes: Some(400_000), ..keep(1_000_000, Strategy::DeleteOldest) };
     let journal = Journal::start(&store, options);
     let noise = |number: u64| -> Vec<u8> {
-        (0..30_000u64)
-            .map(|at| ((at + number).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8)
-            .collect()
+        (0..30_000u64).map(|at| ((at + number).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8).collect()
     };
     let push = |number: u64| {
         let record = record(number);
@@ -372,10 +307,7 @@ fn a_full_disk_is_waited_for() {
         assert!(number < 100, "the limit was never reached");
     }
     let ill = journal.stats();
-    assert!(
-        ill.last_error.as_ref().unwrap().contains("no space left"),
-        "{ill:?}"
-    );
+    assert!(ill.last_error.as_ref().unwrap().contains("no space left"), "{ill:?}");
     assert!(ill.pending >= 1 && ill.dropped_records == 0, "{ill:?}");
     // Somebody makes room.
     let log = Connection::open(place.log_path()).unwrap();
@@ -385,10 +317,7 @@ fn a_full_disk_is_waited_for() {
     drop(log);
     assert!(journal.flush(PATIENCE), "{:?}", journal.stats());
     let well = journal.stats();
-    assert!(
-        well.healthy && well.pending == 0 && well.written == number,
-        "{well:?}"
-    );
+    assert!(well.healthy && well.pending == 0 && well.written == number, "{well:?}");
 }
 
 #[test]

@@ -15,18 +15,8 @@ fn records() -> impl Strategy<Value = Vec<LogRecord>> {
             select(vec!["openai", "anthropic", ""]),
             select(vec!["gpt-5", "claude", "Gpt"]),
         ),
-        (
-            select(vec![200u16, 404, 499]),
-            any::<bool>(),
-            any::<bool>(),
-            option::of(0i64..4),
-            0u32..4,
-        ),
-        (
-            option::of((0u64..4, 0u64..4)),
-            -90_000i64..90_000,
-            select(vec!["", "Timeout", "gpt broke"]),
-        ),
+        (select(vec![200u16, 404, 499]), any::<bool>(), any::<bool>(), option::of(0i64..4), 0u32..4),
+        (option::of((0u64..4, 0u64..4)), -90_000i64..90_000, select(vec!["", "Timeout", "gpt broke"])),
         (option::of(select(vec!["a", "b"])), select(vec!["tok_1", "tok_2"])),
     );
     vec(one, 0..60).prop_map(|rows| {
@@ -51,24 +41,14 @@ fn records() -> impl Strategy<Value = Vec<LogRecord>> {
                     404 => Outcome::ProviderError,
                     _ => Outcome::ClientLeft,
                 };
-                (
-                    record.cached,
-                    record.simulated,
-                    record.cost_nano_usd,
-                    record.duration_ms,
-                ) = (cached, simulated, cost, duration);
-                record.usage = tokens.map(|(input, output)| Usage {
-                    input,
-                    cache_read: 1,
-                    output,
-                    ..Usage::default()
-                });
+                (record.cached, record.simulated, record.cost_nano_usd, record.duration_ms) =
+                    (cached, simulated, cost, duration);
+                record.usage =
+                    tokens.map(|(input, output)| Usage { input, cache_read: 1, output, ..Usage::default() });
                 // Clocks jump and exchanges last: creation is in no order.
                 record.created_at_ms += shift;
                 record.error = error.into();
-                record
-                    .metadata
-                    .extend(team.map(|team| ("team".to_owned(), team.into())));
+                record.metadata.extend(team.map(|team| ("team".to_owned(), team.into())));
                 record.token_id = token.into();
                 record
             },
@@ -79,10 +59,7 @@ fn records() -> impl Strategy<Value = Vec<LogRecord>> {
 
 fn filters() -> impl Strategy<Value = LogFilter> {
     let text = |values: &[&str]| {
-        option::weighted(
-            0.2,
-            select(values.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>()),
-        )
+        option::weighted(0.2, select(values.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>()))
     };
     (
         (
@@ -110,12 +87,7 @@ fn filters() -> impl Strategy<Value = LogFilter> {
             option::weighted(0.3, -60_000i64..120_000),
             option::weighted(0.3, -60_000i64..120_000),
         ),
-        (
-            option::weighted(0.2, 0u64..70),
-            option::weighted(0.2, 0u64..70),
-            any::<bool>(),
-            1usize..80,
-        ),
+        (option::weighted(0.2, 0u64..70), option::weighted(0.2, 0u64..70), any::<bool>(), 1usize..80),
     )
         .prop_map(|(texts, flags, numbers, more, paging)| LogFilter {
             gateway: texts.0,
@@ -177,27 +149,14 @@ fn matches(record: &LogRecord, filter: &LogFilter) -> bool {
         && equal(&filter.cached, &record.cached)
         && equal(&filter.simulated, &record.simulated)
         && equal(&filter.token, &record.token_id)
-        && filter
-            .min_cost_nano_usd
-            .is_none_or(|least| record.cost_nano_usd.is_some_and(|cost| cost >= least))
-        && filter
-            .max_cost_nano_usd
-            .is_none_or(|most| record.cost_nano_usd.is_some_and(|cost| cost <= most))
-        && filter
-            .max_duration_ms
-            .is_none_or(|most| record.duration_ms <= most)
-        && filter
-            .min_tokens_in
-            .is_none_or(|least| tokens.is_some_and(|(input, _)| input >= least))
-        && filter
-            .max_tokens_out
-            .is_none_or(|most| tokens.is_some_and(|(_, output)| output <= most))
+        && filter.min_cost_nano_usd.is_none_or(|least| record.cost_nano_usd.is_some_and(|cost| cost >= least))
+        && filter.max_cost_nano_usd.is_none_or(|most| record.cost_nano_usd.is_some_and(|cost| cost <= most))
+        && filter.max_duration_ms.is_none_or(|most| record.duration_ms <= most)
+        && filter.min_tokens_in.is_none_or(|least| tokens.is_some_and(|(input, _)| input >= least))
+        && filter.max_tokens_out.is_none_or(|most| tokens.is_some_and(|(_, output)| output <= most))
         && filter.since_ms.is_none_or(|since| record.created_at_ms >= since)
         && filter.until_ms.is_none_or(|until| record.created_at_ms < until)
-        && filter
-            .search
-            .as_ref()
-            .is_none_or(|search| text.contains(&search.to_ascii_lowercase()))
+        && filter.search.as_ref().is_none_or(|search| text.contains(&search.to_ascii_lowercase()))
         && filter
             .metadata_value
             .as_ref()

@@ -20,9 +20,7 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) fn new() -> Self {
-        Self {
-            folder: tempfile::tempdir().unwrap(),
-        }
+        Self { folder: tempfile::tempdir().unwrap() }
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -60,13 +58,7 @@ pub(crate) fn record(number: u64) -> LogRecord {
         duration_ms: 850,
         first_byte_ms: Some(300),
         stream: true,
-        usage: Some(Usage {
-            input: 100,
-            cache_read: 20,
-            output: 30,
-            reasoning: 5,
-            ..Usage::default()
-        }),
+        usage: Some(Usage { input: 100, cache_read: 20, output: 30, reasoning: 5, ..Usage::default() }),
         raw_usage: Some(r#"{"prompt_tokens":120,"completion_tokens":30}"#.into()),
         cost_nano_usd: Some(42_000),
         price_id: Some("openai/gpt-5-mini@2026-11-01".into()),
@@ -122,8 +114,5 @@ pub(crate) fn log_all(store: &Store, records: impl IntoIterator<Item = LogRecord
 }
 
 pub(crate) fn numbers(records: &[LogRecord]) -> Vec<u64> {
-    records
-        .iter()
-        .map(|record| record.id.as_u128() as u64 & 0xFFFF_FFFF)
-        .collect()
+    records.iter().map(|record| record.id.as_u128() as u64 & 0xFFFF_FFFF).collect()
 }

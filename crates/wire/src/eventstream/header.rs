@@ -71,11 +71,7 @@ pub(super) fn write_header(out: &mut Vec<u8>, name: &str, value: &HeaderValue<'_
         HeaderValue::Long(number) => tagged(out, 5, &number.to_be_bytes()),
         HeaderValue::Bytes(bytes) => sized(out, 6, &bytes[..bytes.len().min(usize::from(u16::MAX))]),
         HeaderValue::String(text) => {
-            sized(
-                out,
-                7,
-                &text.as_bytes()[..text.floor_char_boundary(usize::from(u16::MAX))],
-            );
+            sized(out, 7, &text.as_bytes()[..text.floor_char_boundary(usize::from(u16::MAX))]);
         }
         HeaderValue::Timestamp(number) => tagged(out, 8, &number.to_be_bytes()),
         HeaderValue::Uuid(bytes) => tagged(out, 9, bytes),

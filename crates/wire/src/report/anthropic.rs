@@ -139,10 +139,7 @@ fn take_message(facts: &mut Facts, message: &Message<'_>) {
 
 fn compaction(iterations: &[Iteration<'_>]) -> Usage {
     let mut sum = Usage::default();
-    for iteration in iterations
-        .iter()
-        .filter(|iteration| iteration.kind.as_deref() == Some("compaction"))
-    {
+    for iteration in iterations.iter().filter(|iteration| iteration.kind.as_deref() == Some("compaction")) {
         sum.input = sum.input.saturating_add(iteration.input.or_zero());
         sum.output = sum.output.saturating_add(iteration.output.or_zero());
         sum.cache_read = sum.cache_read.saturating_add(iteration.cache_read.or_zero());

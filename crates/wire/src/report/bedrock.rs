@@ -49,13 +49,7 @@ pub(super) fn body(facts: &mut Facts, data: &[u8]) -> Option<()> {
     let answer: Answer = read(data)?;
     facts.usage(answer.usage);
     facts.finish(&answer.stop_reason);
-    facts.error(
-        answer
-            .message
-            .as_deref()
-            .or(answer.capital_message.as_deref())
-            .map(error::shorten),
-    );
+    facts.error(answer.message.as_deref().or(answer.capital_message.as_deref()).map(error::shorten));
     Some(())
 }
 

@@ -77,9 +77,5 @@ pub(super) fn usage(raw: &str) -> Option<Usage> {
     }
     let charged = billed.input.or_zero() + billed.output.or_zero() > 0;
     let tokens = if charged { billed } else { processed };
-    Some(Usage {
-        input: tokens.input.or_zero(),
-        output: tokens.output.or_zero(),
-        ..Usage::default()
-    })
+    Some(Usage { input: tokens.input.or_zero(), output: tokens.output.or_zero(), ..Usage::default() })
 }

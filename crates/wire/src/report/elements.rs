@@ -32,13 +32,7 @@ impl Elements {
     }
 
     pub(super) fn with_limit(limit: usize) -> Self {
-        Self {
-            tail: Vec::new(),
-            depth: 0,
-            string: StringState::Outside,
-            skipping: false,
-            limit,
-        }
+        Self { tail: Vec::new(), depth: 0, string: StringState::Outside, skipping: false, limit }
     }
 
     /// Takes the next bytes and calls `on_element` with each object they complete; one that lies wholly in the
@@ -81,11 +75,8 @@ impl Elements {
                 (StringState::AfterBackslash, _) => self.string = StringState::Inside,
                 (StringState::Inside, _) => {
                     at += memchr2(b'"', b'\\', &bytes[at..])?;
-                    self.string = if bytes[at] == b'"' {
-                        StringState::Outside
-                    } else {
-                        StringState::AfterBackslash
-                    };
+                    self.string =
+                        if bytes[at] == b'"' { StringState::Outside } else { StringState::AfterBackslash };
                 }
                 (StringState::Outside, b'"') => self.string = StringState::Inside,
                 (StringState::Outside, b'{' | b'[') => self.depth += 1,

@@ -95,15 +95,8 @@ mod tests {
 
     #[test]
     fn what_is_no_error_has_no_message() {
-        for body in [
-            "",
-            "[]",
-            "<html>",
-            r#"{"error":null}"#,
-            r#"{"message":{"role":"assistant"}}"#,
-            "5",
-            "{",
-        ] {
+        for body in ["", "[]", "<html>", r#"{"error":null}"#, r#"{"message":{"role":"assistant"}}"#, "5", "{"]
+        {
             assert_eq!(error_message(body.as_bytes()), None, "{body}");
         }
     }

@@ -52,24 +52,13 @@ fn needles(dialect: Dialect) -> &'static [Needle] {
             Needle::new("[DONE]", |_| true),
         ]
     });
-    static OPENAI_RESPONSES: LazyLock<[Needle; 2]> = LazyLock::new(|| {
-        [
-            Needle::new("\"response.", ends_response),
-            Needle::new("\"error\"", is_not_null),
-        ]
-    });
+    static OPENAI_RESPONSES: LazyLock<[Needle; 2]> =
+        LazyLock::new(|| [Needle::new("\"response.", ends_response), Needle::new("\"error\"", is_not_null)]);
     static ANTHROPIC: LazyLock<[Needle; 2]> = LazyLock::new(|| {
-        [
-            Needle::new("\"message_", is_message_event),
-            Needle::new("\"error\"", is_not_null),
-        ]
+        [Needle::new("\"message_", is_message_event), Needle::new("\"error\"", is_not_null)]
     });
-    static COHERE: LazyLock<[Needle; 2]> = LazyLock::new(|| {
-        [
-            Needle::new("\"message-end\"", |_| true),
-            Needle::new("\"error\"", is_not_null),
-        ]
-    });
+    static COHERE: LazyLock<[Needle; 2]> =
+        LazyLock::new(|| [Needle::new("\"message-end\"", |_| true), Needle::new("\"error\"", is_not_null)]);
     match dialect {
         Dialect::OpenAiChat => &*OPENAI_CHAT,
         Dialect::OpenAiResponses => &*OPENAI_RESPONSES,
@@ -82,10 +71,7 @@ fn needles(dialect: Dialect) -> &'static [Needle] {
 
 impl Needle {
     fn new(text: &'static str, fits: fn(&[u8]) -> bool) -> Self {
-        Self {
-            finder: Finder::new(text),
-            fits,
-        }
+        Self { finder: Finder::new(text), fits }
     }
 
     fn find(&self, run: &[u8], from: usize) -> Option<usize> {
@@ -109,15 +95,11 @@ fn is_not_null(after: &[u8]) -> bool {
 }
 
 fn ends_response(after: &[u8]) -> bool {
-    [&b"completed\""[..], b"incomplete\"", b"failed\""]
-        .iter()
-        .any(|kind| after.starts_with(kind))
+    [&b"completed\""[..], b"incomplete\"", b"failed\""].iter().any(|kind| after.starts_with(kind))
 }
 
 fn is_message_event(after: &[u8]) -> bool {
-    [&b"start\""[..], b"delta\"", b"stop\""]
-        .iter()
-        .any(|kind| after.starts_with(kind))
+    [&b"start\""[..], b"delta\"", b"stop\""].iter().any(|kind| after.starts_with(kind))
 }
 
 #[cfg(test)]
@@ -135,15 +117,9 @@ mod tests {
     #[test]
     fn ordinary_deltas_are_passed_over() {
         let chat = r#"data: {"choices":[{"delta":{"content":"\"usage\": 5 \"error\""},"finish_reason":null}],"usage":null}"#;
-        assert_eq!(
-            candidates(Dialect::OpenAiChat, &format!("{chat}\n\n{chat}\n\n")),
-            Vec::<String>::new()
-        );
+        assert_eq!(candidates(Dialect::OpenAiChat, &format!("{chat}\n\n{chat}\n\n")), Vec::<String>::new());
         let delta = "event: content_block_delta\ndata: {\"type\":\"content_block_delta\"}\n\n";
-        assert_eq!(
-            candidates(Dialect::AnthropicMessages, delta),
-            Vec::<String>::new()
-        );
+        assert_eq!(candidates(Dialect::AnthropicMessages, delta), Vec::<String>::new());
         let text = "event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\"}\n\n";
         assert_eq!(candidates(Dialect::OpenAiResponses, text), Vec::<String>::new());
     }

@@ -149,14 +149,8 @@ pub(super) fn response_event(facts: &mut Facts, data: &[u8]) {
 /// unnamed (Gemini behind its OpenAI surface).
 pub(super) fn usage(dialect: Dialect, raw: &str) -> Option<Usage> {
     let counts: Counts = read(raw.as_bytes())?;
-    let said = [
-        counts.prompt,
-        counts.completion,
-        counts.input,
-        counts.output,
-        counts.total,
-        counts.cache_hit,
-    ];
+    let said =
+        [counts.prompt, counts.completion, counts.input, counts.output, counts.total, counts.cache_hit];
     if said.iter().all(|count| count.0.is_none()) {
         return None;
     }
@@ -169,16 +163,10 @@ pub(super) fn usage(dialect: Dialect, raw: &str) -> Option<Usage> {
     let cached = larger(counts.prompt_details.cached, counts.input_details.cached)
         .max(larger(counts.cache_hit, counts.cached))
         .min(prompt);
-    let written = larger(
-        counts.prompt_details.cache_write,
-        counts.input_details.cache_write,
-    )
-    .min(prompt - cached);
+    let written =
+        larger(counts.prompt_details.cache_write, counts.input_details.cache_write).min(prompt - cached);
     let completion = larger(counts.completion, counts.output);
-    let reasoning = larger(
-        counts.completion_details.reasoning,
-        counts.output_details.reasoning,
-    );
+    let reasoning = larger(counts.completion_details.reasoning, counts.output_details.reasoning);
     let uncounted = total.saturating_sub(prompt + completion);
     let outside = if reasoning > completion || uncounted >= reasoning {
         match (reasoning, dialect) {

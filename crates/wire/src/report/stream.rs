@@ -53,11 +53,7 @@ impl StreamReader {
             let Some(first) = chunk.first() else { return };
             self.framing = Framing::told_by(*first);
         }
-        let Self {
-            facts,
-            framing,
-            looks_left,
-        } = self;
+        let Self { facts, framing, looks_left } = self;
         match framing {
             Framing::Events(splitter) => splitter.push_runs(chunk, |run| read_run(facts, looks_left, run)),
             Framing::Messages { decoder, scratch } => {
@@ -85,10 +81,7 @@ impl Framing {
     fn told_by(first: u8) -> Self {
         match first {
             // A message begins with its length in four bytes, and none is 16 MiB long.
-            0 => Self::Messages {
-                decoder: Decoder::new(),
-                scratch: Vec::new(),
-            },
+            0 => Self::Messages { decoder: Decoder::new(), scratch: Vec::new() },
             b'[' | b'{' => Self::Elements(Elements::new()),
             _ => Self::Events(Splitter::new()),
         }

@@ -65,10 +65,7 @@ impl UsageBody {
         if let Some(read) = self.cache_read_input_tokens {
             usage.cache_read = read;
         }
-        if let Some(hour) = self
-            .cache_creation
-            .as_ref()
-            .and_then(|written| written.ephemeral_1h_input_tokens)
+        if let Some(hour) = self.cache_creation.as_ref().and_then(|written| written.ephemeral_1h_input_tokens)
         {
             usage.cache_write_1h = hour;
         }
@@ -83,10 +80,7 @@ impl UsageBody {
 
 fn write_usage(object: &mut Object<'_>, usage: &Usage) {
     object.integer("input_tokens", usage.input);
-    object.integer(
-        "cache_creation_input_tokens",
-        usage.cache_write + usage.cache_write_1h,
-    );
+    object.integer("cache_creation_input_tokens", usage.cache_write + usage.cache_write_1h);
     object.integer("cache_read_input_tokens", usage.cache_read);
     if usage.cache_write_1h > 0 {
         object.object("cache_creation", |written| {
@@ -96,9 +90,7 @@ fn write_usage(object: &mut Object<'_>, usage: &Usage) {
     }
     object.integer("output_tokens", usage.output);
     if usage.reasoning > 0 {
-        object.object("output_tokens_details", |details| {
-            details.integer("thinking_tokens", usage.reasoning)
-        });
+        object.object("output_tokens_details", |details| details.integer("thinking_tokens", usage.reasoning));
     }
 }
 

@@ -113,12 +113,7 @@ pub(crate) enum Part<'a> {
 
 impl<'a> Part<'a> {
     pub(crate) fn text(text: impl Into<Cow<'a, str>>) -> Self {
-        Part::Text {
-            text: text.into(),
-            citations: Vec::new(),
-            cache: None,
-            signature: None,
-        }
+        Part::Text { text: text.into(), citations: Vec::new(), cache: None, signature: None }
     }
 }
 
@@ -184,10 +179,7 @@ impl<'a> Signature<'a> {
     /// Reads a signature out of a field that belongs to `home`: another family's carries its name in front.
     pub(crate) fn read(home: Family, data: Cow<'a, str>) -> Self {
         match foreign_signature(&data) {
-            Some((family, rest)) => Self {
-                family,
-                data: Cow::Owned(rest.to_owned()),
-            },
+            Some((family, rest)) => Self { family, data: Cow::Owned(rest.to_owned()) },
             None => Self { family: home, data },
         }
     }
@@ -206,19 +198,12 @@ pub(crate) fn redacted_text(family: Family, data: &str) -> String {
 /// The redacted thinking in a field made for signatures, if that is what it holds.
 pub(crate) fn read_redacted(text: &str) -> Option<Signature<'static>> {
     let (family, data) = text.strip_prefix(REDACTED).and_then(foreign_signature)?;
-    Some(Signature {
-        family,
-        data: Cow::Owned(data.to_owned()),
-    })
+    Some(Signature { family, data: Cow::Owned(data.to_owned()) })
 }
 
 /// What a field of `home` holds to bring `data` of `family` back unharmed.
 pub(crate) fn signature_text(home: Family, family: Family, data: &str) -> Cow<'_, str> {
-    if family == home {
-        Cow::Borrowed(data)
-    } else {
-        Cow::Owned(format!("{}{data}", family.prefix()))
-    }
+    if family == home { Cow::Borrowed(data) } else { Cow::Owned(format!("{}{data}", family.prefix())) }
 }
 
 /// A prompt-cache marker: everything up to here may be cached.
@@ -321,10 +306,7 @@ impl Effort {
     ];
 
     pub(crate) fn parse(name: &str) -> Option<Self> {
-        Self::NAMES
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, effort)| *effort)
+        Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, effort)| *effort)
     }
 
     pub(crate) fn name(self) -> &'static str {
@@ -446,9 +428,5 @@ pub(crate) enum Open<'a> {
     Refusal,
     Thinking,
     Redacted(Family, &'a str),
-    Tool {
-        id: &'a str,
-        name: &'a str,
-        signature: Option<&'a str>,
-    },
+    Tool { id: &'a str, name: &'a str, signature: Option<&'a str> },
 }

@@ -22,29 +22,20 @@ pub(crate) struct Failure {
 impl Failure {
     /// A failure of the provider that it did not report itself.
     pub(crate) fn upstream(message: impl Into<String>) -> Self {
-        Self {
-            status: 502,
-            message: message.into(),
-            ..Self::default()
-        }
+        Self { status: 502, message: message.into(), ..Self::default() }
     }
 
     /// Reads whatever a provider sends with an error status; something readable comes out of any bytes.
     pub(crate) fn read(dialect: Dialect, status: u16, body: &[u8]) -> Self {
-        let mut failure = Self {
-            status,
-            ..Self::default()
-        };
+        let mut failure = Self { status, ..Self::default() };
         match json::parse(body, &["details", "metadata"]) {
             Ok(Json::Array(mut items)) if !items.is_empty() => failure.read_json(items.swap_remove(0)),
             Ok(json) => failure.read_json(json),
             Err(_) => failure.message = String::from_utf8_lossy(body).trim().chars().take(2_000).collect(),
         }
         if failure.message.is_empty() {
-            failure.message = format!(
-                "the {} provider gave no message with its error (status {status})",
-                dialect.name()
-            );
+            failure.message =
+                format!("the {} provider gave no message with its error (status {status})", dialect.name());
         }
         failure
     }
@@ -79,10 +70,7 @@ impl Failure {
         if let Some(Json::String(id)) = fields.take("request_id") {
             self.request_id = Some(id.into_owned());
         }
-        match fields
-            .take("error")
-            .or_else(|| fields.take("response").filter(|_| fields.has("type")))
-        {
+        match fields.take("error").or_else(|| fields.take("response").filter(|_| fields.has("type"))) {
             Some(inner @ (Json::Object(_) | Json::String(_))) => return self.read_json(inner),
             Some(Json::Array(mut errors)) if !errors.is_empty() => {
                 return self.read_json(errors.swap_remove(0));

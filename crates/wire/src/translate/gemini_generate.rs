@@ -59,10 +59,7 @@ fn write_usage(object: &mut Object<'_>, usage: &Usage) {
     if usage.cache_read > 0 {
         object.integer("cachedContentTokenCount", usage.cache_read);
     }
-    object.integer(
-        "candidatesTokenCount",
-        usage.output.saturating_sub(usage.reasoning),
-    );
+    object.integer("candidatesTokenCount", usage.output.saturating_sub(usage.reasoning));
     if usage.reasoning > 0 {
         object.integer("thoughtsTokenCount", usage.reasoning);
     }
@@ -123,10 +120,7 @@ fn read_signature(data: Cow<'_, str>) -> Carried<'_> {
             return Carried::Redacted(data);
         }
         if let Some((family, rest)) = foreign_signature(&text) {
-            return Carried::Signature(Signature {
-                family,
-                data: Cow::Owned(rest.to_owned()),
-            });
+            return Carried::Signature(Signature { family, data: Cow::Owned(rest.to_owned()) });
         }
     }
     Carried::Signature(Signature { family: HOME, data })
@@ -192,11 +186,7 @@ impl<'a> Grounding<'a> {
         let mut citations = Vec::new();
         for support in &self.grounding_supports {
             for chunk in &support.grounding_chunk_indices {
-                let Some(web) = self
-                    .grounding_chunks
-                    .get(*chunk)
-                    .and_then(|chunk| chunk.web.as_ref())
-                else {
+                let Some(web) = self.grounding_chunks.get(*chunk).and_then(|chunk| chunk.web.as_ref()) else {
                     continue;
                 };
                 let Some(uri) = &web.uri else { continue };
@@ -206,9 +196,7 @@ impl<'a> Grounding<'a> {
                 citations.push(Citation {
                     url: uri.0.clone(),
                     title: web.title.as_ref().map(|title| title.0.clone()),
-                    cited: segment
-                        .and_then(|segment| segment.text.as_ref())
-                        .map(|text| text.0.clone()),
+                    cited: segment.and_then(|segment| segment.text.as_ref()).map(|text| text.0.clone()),
                     range,
                 });
             }
@@ -249,10 +237,7 @@ impl LogprobsBody<'_> {
             object.string("token", &candidate.token);
             object.raw("logprob", &candidate.log_probability.to_string());
             object.array("bytes", |list| {
-                candidate
-                    .token
-                    .bytes()
-                    .for_each(|byte| json::integer(list.next(), u64::from(byte)));
+                candidate.token.bytes().for_each(|byte| json::integer(list.next(), u64::from(byte)));
             });
         };
         json::array(&mut out, |list| {
@@ -260,12 +245,7 @@ impl LogprobsBody<'_> {
                 list.object(|object| {
                     token(object, chosen);
                     object.array("top_logprobs", |tops| {
-                        for top in self
-                            .top_candidates
-                            .get(at)
-                            .into_iter()
-                            .flat_map(|tops| &tops.candidates)
-                        {
+                        for top in self.top_candidates.get(at).into_iter().flat_map(|tops| &tops.candidates) {
                             tops.object(|object| token(object, top));
                         }
                     });

@@ -55,13 +55,9 @@ impl<'a> Json<'a> {
             Json::Number(value) => out.extend_from_slice(value.to_string().as_bytes()),
             Json::String(value) => string(out, value),
             Json::Raw(raw) => out.extend_from_slice(raw.as_bytes()),
-            Json::Array(items) => array(out, |array| {
-                items.iter().for_each(|item| item.write(array.next()))
-            }),
+            Json::Array(items) => array(out, |array| items.iter().for_each(|item| item.write(array.next()))),
             Json::Object(entries) => object(out, |object| {
-                entries
-                    .iter()
-                    .for_each(|(key, value)| value.write(object.key(key)));
+                entries.iter().for_each(|(key, value)| value.write(object.key(key)));
             }),
         }
     }
@@ -100,30 +96,18 @@ enum Step<'p> {
 }
 
 impl<'p> Path<'p> {
-    pub(crate) const ROOT: Path<'static> = Path {
-        parent: None,
-        step: Step::Root,
-    };
+    pub(crate) const ROOT: Path<'static> = Path { parent: None, step: Step::Root };
 
     pub(crate) fn key<'q>(&'q self, key: &'q str) -> Path<'q> {
-        Path {
-            parent: Some(self),
-            step: Step::Key(key),
-        }
+        Path { parent: Some(self), step: Step::Key(key) }
     }
 
     pub(crate) fn index<'q>(&'q self, index: usize) -> Path<'q> {
-        Path {
-            parent: Some(self),
-            step: Step::Index(index),
-        }
+        Path { parent: Some(self), step: Step::Index(index) }
     }
 
     pub(crate) fn bad(&self, message: impl Into<String>) -> BadRequest {
-        BadRequest {
-            path: self.to_string(),
-            message: message.into(),
-        }
+        BadRequest { path: self.to_string(), message: message.into() }
     }
 
     /// The path with every index left out, the name under which a dropped field is reported.
@@ -186,9 +170,7 @@ impl<'a, 'p> Fields<'a, 'p> {
     }
 
     pub(crate) fn has(&self, key: &str) -> bool {
-        self.entries
-            .iter()
-            .any(|(name, value)| name == key && *value != Json::Null)
+        self.entries.iter().any(|(name, value)| name == key && *value != Json::Null)
     }
 
     pub(crate) fn string(&mut self, key: &str) -> Result<Option<Cow<'a, str>>, BadRequest> {
@@ -200,8 +182,7 @@ impl<'a, 'p> Fields<'a, 'p> {
     }
 
     pub(crate) fn required_string(&mut self, key: &str) -> Result<Cow<'a, str>, BadRequest> {
-        self.string(key)?
-            .ok_or_else(|| self.path.key(key).bad("is required"))
+        self.string(key)?.ok_or_else(|| self.path.key(key).bad("is required"))
     }
 
     pub(crate) fn bool(&mut self, key: &str) -> Result<Option<bool>, BadRequest> {
@@ -253,9 +234,7 @@ impl<'a, 'p> Fields<'a, 'p> {
     }
 
     fn wrong(&self, key: &str, expected: &str, found: &Json<'_>) -> BadRequest {
-        self.path
-            .key(key)
-            .bad(format!("must be {expected}, not {}", found.kind()))
+        self.path.key(key).bad(format!("must be {expected}, not {}", found.kind()))
     }
 }
 
@@ -274,11 +253,7 @@ pub(crate) fn is_object(text: &str) -> bool {
 
 /// Raw JSON fit for one line of an event stream: line breaks can only stand between tokens, where a space will do.
 pub(crate) fn on_one_line(raw: &str) -> Cow<'_, str> {
-    if raw.contains(['\n', '\r']) {
-        Cow::Owned(raw.replace(['\n', '\r'], " "))
-    } else {
-        Cow::Borrowed(raw)
-    }
+    if raw.contains(['\n', '\r']) { Cow::Owned(raw.replace(['\n', '\r'], " ")) } else { Cow::Borrowed(raw) }
 }
 
 /// A string that borrows from the JSON text when it has no escapes: serde's own `Cow` never does inside an `Option`.
@@ -401,10 +376,7 @@ mod tests {
         let body =
             br#" {"a" : [1.5, -2, null, true, "\u00e9\n"], "keep": { "x" :  1e3 } , "b": {"keep":[ ]}} "#;
         let json = parse(body, &["keep"]).expect("JSON");
-        assert_eq!(
-            json.text(),
-            r#"{"a":[1.5,-2,null,true,"é\n"],"keep":{ "x" :  1e3 },"b":{"keep":[ ]}}"#
-        );
+        assert_eq!(json.text(), r#"{"a":[1.5,-2,null,true,"é\n"],"keep":{ "x" :  1e3 },"b":{"keep":[ ]}}"#);
     }
 
     #[test]

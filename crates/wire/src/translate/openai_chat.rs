@@ -55,27 +55,17 @@ impl UsageBody {
     /// Splits the totals into disjoint classes; counts that contradict each other never go below zero.
     fn usage(&self) -> Usage {
         let details = self.prompt_tokens_details.as_ref();
-        let cache_read = details
-            .and_then(|details| details.cached_tokens)
-            .or(self.prompt_cache_hit_tokens)
-            .unwrap_or(0);
-        let cache_write = details
-            .and_then(|details| details.cache_write_tokens)
-            .unwrap_or(0);
+        let cache_read =
+            details.and_then(|details| details.cached_tokens).or(self.prompt_cache_hit_tokens).unwrap_or(0);
+        let cache_write = details.and_then(|details| details.cache_write_tokens).unwrap_or(0);
         let reasoning = self.completion_tokens_details.as_ref();
         Usage {
-            input: self
-                .prompt_tokens
-                .unwrap_or(0)
-                .saturating_sub(cache_read)
-                .saturating_sub(cache_write),
+            input: self.prompt_tokens.unwrap_or(0).saturating_sub(cache_read).saturating_sub(cache_write),
             cache_read,
             cache_write,
             cache_write_1h: 0,
             output: self.completion_tokens.unwrap_or(0),
-            reasoning: reasoning
-                .and_then(|details| details.reasoning_tokens)
-                .unwrap_or(0),
+            reasoning: reasoning.and_then(|details| details.reasoning_tokens).unwrap_or(0),
         }
     }
 }

@@ -51,15 +51,10 @@ impl UsageBody {
     fn usage(&self) -> Usage {
         let details = self.input_tokens_details.as_ref();
         let cache_read = details.and_then(|details| details.cached_tokens).unwrap_or(0);
-        let cache_write = details
-            .and_then(|details| details.cache_write_tokens)
-            .unwrap_or(0);
+        let cache_write = details.and_then(|details| details.cache_write_tokens).unwrap_or(0);
         let output = self.output_tokens_details.as_ref();
         Usage {
-            input: self
-                .input_tokens
-                .saturating_sub(cache_read)
-                .saturating_sub(cache_write),
+            input: self.input_tokens.saturating_sub(cache_read).saturating_sub(cache_write),
             cache_read,
             cache_write,
             cache_write_1h: 0,
@@ -76,9 +71,7 @@ fn write_usage(object: &mut Object<'_>, usage: &Usage) {
         details.integer("cache_write_tokens", usage.cache_write + usage.cache_write_1h);
     });
     object.integer("output_tokens", usage.output);
-    object.object("output_tokens_details", |details| {
-        details.integer("reasoning_tokens", usage.reasoning)
-    });
+    object.object("output_tokens_details", |details| details.integer("reasoning_tokens", usage.reasoning));
     object.integer("total_tokens", usage.tokens_in() + usage.output);
 }
 
@@ -125,10 +118,7 @@ fn read_reasoning<'a>(id: Option<&str>, text: Cow<'a, str>, encrypted: Option<Co
             return Err(redacted);
         }
         Ok(match foreign_signature(&data) {
-            Some((family, rest)) => Signature {
-                family,
-                data: Cow::Owned(rest.to_owned()),
-            },
+            Some((family, rest)) => Signature { family, data: Cow::Owned(rest.to_owned()) },
             None => Signature {
                 family: Family::OpenAi,
                 data: Cow::Owned(format!("{}#{data}", id.unwrap_or_default())),
@@ -137,14 +127,8 @@ fn read_reasoning<'a>(id: Option<&str>, text: Cow<'a, str>, encrypted: Option<Co
     });
     match signature {
         Some(Err(redacted)) => Part::Redacted(redacted),
-        Some(Ok(signature)) => Part::Thinking {
-            text,
-            signature: Some(signature),
-        },
-        None => Part::Thinking {
-            text,
-            signature: None,
-        },
+        Some(Ok(signature)) => Part::Thinking { text, signature: Some(signature) },
+        None => Part::Thinking { text, signature: None },
     }
 }
 

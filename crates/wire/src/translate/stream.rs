@@ -90,23 +90,13 @@ impl StreamTranslator {
                 _ => Framing::Sse(sse::Splitter::with_limit(EVENT_LIMIT)),
             },
             reader,
-            output: Output {
-                writer,
-                context,
-                started: false,
-                over: false,
-                failed: false,
-            },
+            output: Output { writer, context, started: false, over: false, failed: false },
         })
     }
 
     /// Takes the provider's next bytes and appends what they mean to `out`.
     pub fn push(&mut self, chunk: &[u8], out: &mut Vec<u8>) {
-        let Self {
-            framing,
-            reader,
-            output,
-        } = self;
+        let Self { framing, reader, output } = self;
         match framing {
             Framing::Sse(splitter) => {
                 splitter.push(chunk, |raw| output.event(reader.as_mut(), raw, out));
@@ -125,11 +115,7 @@ impl StreamTranslator {
 
     /// The provider's stream ended. An answer that did not come to its end becomes an error the client sees.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
-        let Self {
-            framing,
-            reader,
-            output,
-        } = self;
+        let Self { framing, reader, output } = self;
         if let Framing::Sse(splitter) = framing
             && !splitter.rest().is_empty()
         {
@@ -167,17 +153,14 @@ impl Output {
         if self.over {
             return;
         }
-        match (
-            message.event_type(),
-            message.text(":exception-type").or(message.text(":error-code")),
-        ) {
+        match (message.event_type(), message.text(":exception-type").or(message.text(":error-code"))) {
             (_, Some(kind)) => {
                 let failure = Failure::read_exception(kind, message.payload);
                 self.take(Event::Fail(failure), out);
             }
-            (Some(name), None) => reader.event(Some(name.as_bytes()), message.payload, &mut |event| {
-                self.take(event, out)
-            }),
+            (Some(name), None) => {
+                reader.event(Some(name.as_bytes()), message.payload, &mut |event| self.take(event, out))
+            }
             (None, None) => {}
         }
     }
@@ -208,13 +191,11 @@ impl Output {
         }
         if !self.started {
             self.started = true;
-            self.writer
-                .write(Event::Start(super::conversation::Start::default()), out);
+            self.writer.write(Event::Start(super::conversation::Start::default()), out);
         }
         if let Event::Open(Open::Tool { id, name, signature }) = event {
             let name = self.context.tools.original(name);
-            self.writer
-                .write(Event::Open(Open::Tool { id, name, signature }), out);
+            self.writer.write(Event::Open(Open::Tool { id, name, signature }), out);
             return;
         }
         self.writer.write(event, out);

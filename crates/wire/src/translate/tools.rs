@@ -115,24 +115,17 @@ fn accepts(to: Dialect, name: &str) -> bool {
     };
     !name.is_empty()
         && name.len() <= longest
-        && name
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-' || extra.contains(&c))
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-' || extra.contains(&c))
         && (to != Dialect::GeminiGenerate || name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_'))
 }
 
 fn acceptable(name: &str) -> String {
-    let kept: String = name
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
-        .take(48)
-        .collect();
+    let kept: String =
+        name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).take(48).collect();
     format!("t_{kept}_{:08x}", hash(name))
 }
 
 /// FNV-1a: short names for the same tool must be the same in every request, or prompt caches miss.
 fn hash(text: &str) -> u32 {
-    text.bytes().fold(0x811c_9dc5, |hash, byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    })
+    text.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }

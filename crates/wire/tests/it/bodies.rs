@@ -1,13 +1,17 @@
 //! JSON answers of every dialect, in the shapes the providers document.
 
-use genesis_wire::{Dialect, Report, Usage, read_json, usage_of_raw};
 use genesis_wire::report::read_answer;
+use genesis_wire::{Dialect, Report, Usage, read_json, usage_of_raw};
 
 fn report(dialect: Dialect, body: &str) -> Report {
     let report = read_json(dialect, body.as_bytes());
     // The quick way must say the same, but for why the model stopped.
     let quick = read_answer(dialect, body.as_bytes());
-    assert_eq!(Report { finish_reason: None, ..quick }, Report { finish_reason: None, ..report.clone() }, "{body}");
+    assert_eq!(
+        Report { finish_reason: None, ..quick },
+        Report { finish_reason: None, ..report.clone() },
+        "{body}"
+    );
     if let Some(raw) = &report.raw_usage {
         assert!(body.contains(raw.as_str()), "raw usage is verbatim: {raw}");
         assert_eq!(usage_of_raw(dialect, raw), report.usage);
@@ -70,13 +74,7 @@ fn openai_counts_cached_tokens_in_the_prompt_and_reasoning_in_the_completion() {
     );
     assert_eq!(
         report.usage,
-        Some(Usage {
-            input: 78,
-            cache_read: 1408,
-            output: 651,
-            reasoning: 512,
-            ..Usage::default()
-        })
+        Some(Usage { input: 78, cache_read: 1408, output: 651, reasoning: 512, ..Usage::default() })
     );
     assert_eq!(report.model.as_deref(), Some("gpt-5-2025-08-07"));
     assert_eq!(report.finish_reason.as_deref(), Some("stop"));
@@ -90,33 +88,21 @@ fn chat_providers_with_their_own_ways_are_understood() {
         r#"{"prompt_tokens":10120,"completion_tokens":1499,"total_tokens":14428,
         "prompt_tokens_details":{"cached_tokens":128},"completion_tokens_details":{"reasoning_tokens":2809}}"#,
     );
-    assert_eq!(
-        (xai.input, xai.cache_read, xai.output, xai.reasoning),
-        (9992, 128, 4308, 2809)
-    );
+    assert_eq!((xai.input, xai.cache_read, xai.output, xai.reasoning), (9992, 128, 4308, 2809));
 
     let xai_without_total = chat(
         r#"{"prompt_tokens":12,"completion_tokens":2,"completion_tokens_details":{"reasoning_tokens":317}}"#,
     );
-    assert_eq!(
-        (xai_without_total.output, xai_without_total.reasoning),
-        (319, 317)
-    );
+    assert_eq!((xai_without_total.output, xai_without_total.reasoning), (319, 317));
 
     let gemini_behind_openai = chat(r#"{"completion_tokens":102,"prompt_tokens":758,"total_tokens":1725}"#);
-    assert_eq!(
-        (gemini_behind_openai.output, gemini_behind_openai.reasoning),
-        (967, 865)
-    );
+    assert_eq!((gemini_behind_openai.output, gemini_behind_openai.reasoning), (967, 865));
 
     let deepseek = chat(
         r#"{"prompt_tokens":100,"completion_tokens":20,"total_tokens":120,"prompt_cache_hit_tokens":64,
         "prompt_cache_miss_tokens":36,"completion_tokens_details":{"reasoning_tokens":5}}"#,
     );
-    assert_eq!(
-        (deepseek.input, deepseek.cache_read, deepseek.output),
-        (36, 64, 20)
-    );
+    assert_eq!((deepseek.input, deepseek.cache_read, deepseek.output), (36, 64, 20));
 
     let moonshot =
         chat(r#"{"prompt_tokens":100,"completion_tokens":20,"total_tokens":120,"cached_tokens":60}"#);
@@ -126,10 +112,7 @@ fn chat_providers_with_their_own_ways_are_understood() {
         r#"{"prompt_tokens":100,"completion_tokens":1,"total_tokens":101,
         "prompt_tokens_details":{"cached_tokens":30,"cache_write_tokens":50}}"#,
     );
-    assert_eq!(
-        (writes.input, writes.cache_read, writes.cache_write),
-        (20, 30, 50)
-    );
+    assert_eq!((writes.input, writes.cache_read, writes.cache_write), (20, 30, 50));
 
     let both_names = chat(
         r#"{"prompt_tokens":9,"completion_tokens":3,"total_tokens":12,"input_tokens":0,"output_tokens":0,
@@ -149,13 +132,7 @@ fn openai_responses_name_the_counts_differently() {
     );
     assert_eq!(
         report.usage,
-        Some(Usage {
-            input: 30,
-            cache_read: 6,
-            output: 87,
-            reasoning: 50,
-            ..Usage::default()
-        })
+        Some(Usage { input: 30, cache_read: 6, output: 87, reasoning: 50, ..Usage::default() })
     );
     assert_eq!(report.finish_reason.as_deref(), Some("max_output_tokens"));
     assert_eq!(report.error, None);
@@ -163,9 +140,7 @@ fn openai_responses_name_the_counts_differently() {
     let failed =
         r#"{"status":"failed","error":{"code":"server_error","message":"The model failed."},"usage":null}"#;
     assert_eq!(
-        read_json(Dialect::OpenAiResponses, failed.as_bytes())
-            .error
-            .as_deref(),
+        read_json(Dialect::OpenAiResponses, failed.as_bytes()).error.as_deref(),
         Some("The model failed.")
     );
 }
@@ -178,13 +153,7 @@ fn embeddings_have_input_only() {
                 "model":"text-embedding-3-small","usage":{usage_object}}}"#
         );
         let report = report(Dialect::OpenAiEmbeddings, &body);
-        assert_eq!(
-            report.usage,
-            Some(Usage {
-                input: 8,
-                ..Usage::default()
-            })
-        );
+        assert_eq!(report.usage, Some(Usage { input: 8, ..Usage::default() }));
         assert_eq!(report.model.as_deref(), Some("text-embedding-3-small"));
     }
 }
@@ -195,20 +164,13 @@ fn gemini_counts_thoughts_beside_the_candidates() {
         "usageMetadata":{"promptTokenCount":100,"cachedContentTokenCount":60,"candidatesTokenCount":10,
         "toolUsePromptTokenCount":7,"thoughtsTokenCount":30,"totalTokenCount":147,
         "promptTokensDetails":[{"modality":"TEXT","tokenCount":100}]},"modelVersion":"gemini-2.5-pro"}"#;
-    for body in [
-        answer.to_owned(),
-        format!("[{{\"usageMetadata\":{{\"promptTokenCount\":1}}}},\r\n{answer}]"),
-    ] {
+    for body in
+        [answer.to_owned(), format!("[{{\"usageMetadata\":{{\"promptTokenCount\":1}}}},\r\n{answer}]")]
+    {
         let report = report(Dialect::GeminiGenerate, &body);
         assert_eq!(
             report.usage,
-            Some(Usage {
-                input: 47,
-                cache_read: 60,
-                output: 40,
-                reasoning: 30,
-                ..Usage::default()
-            })
+            Some(Usage { input: 47, cache_read: 60, output: 40, reasoning: 30, ..Usage::default() })
         );
         assert_eq!(report.model.as_deref(), Some("gemini-2.5-pro"));
         assert_eq!(report.finish_reason.as_deref(), Some("STOP"));
@@ -218,10 +180,7 @@ fn gemini_counts_thoughts_beside_the_candidates() {
         Dialect::GeminiGenerate,
         r#"{"promptFeedback":{"blockReason":"SAFETY"},"usageMetadata":{"promptTokenCount":4,"totalTokenCount":4}}"#,
     );
-    assert_eq!(
-        (blocked.finish_reason.as_deref(), blocked.usage.unwrap().input),
-        (Some("SAFETY"), 4)
-    );
+    assert_eq!((blocked.finish_reason.as_deref(), blocked.usage.unwrap().input), (Some("SAFETY"), 4));
 }
 
 #[test]
@@ -244,10 +203,7 @@ fn bedrock_counts_cached_tokens_beside_the_input() {
             reasoning: 0
         })
     );
-    assert_eq!(
-        (report.finish_reason.as_deref(), report.error),
-        (Some("end_turn"), None)
-    );
+    assert_eq!((report.finish_reason.as_deref(), report.error), (Some("end_turn"), None));
 }
 
 #[test]
@@ -258,22 +214,9 @@ fn cohere_is_charged_by_billed_units() {
                 "usage":{{"billed_units":{billed},"tokens":{{"input_tokens":71.0,"output_tokens":418.0}}}}}}"#
         )
     };
-    let billed = report(
-        Dialect::CohereChat,
-        &answer(r#"{"input_tokens":5,"output_tokens":417}"#),
-    );
-    assert_eq!(
-        billed.usage,
-        Some(Usage {
-            input: 5,
-            output: 417,
-            ..Usage::default()
-        })
-    );
-    assert_eq!(
-        (billed.finish_reason.as_deref(), billed.error),
-        (Some("COMPLETE"), None)
-    );
+    let billed = report(Dialect::CohereChat, &answer(r#"{"input_tokens":5,"output_tokens":417}"#));
+    assert_eq!(billed.usage, Some(Usage { input: 5, output: 417, ..Usage::default() }));
+    assert_eq!((billed.finish_reason.as_deref(), billed.error), (Some("COMPLETE"), None));
     assert_eq!(usage(Dialect::CohereChat, &answer("{}")).input, 71);
 }
 
@@ -295,21 +238,12 @@ fn errors_are_told_in_every_dialect() {
         (Dialect::OpenAiChat, r#"{"object":"error","message":"no"}"#),
         (Dialect::OpenAiEmbeddings, r#"{"error":"no"}"#),
         (Dialect::OpenAiResponses, r#"{"error":{"message":"no"}}"#),
-        (
-            Dialect::GeminiGenerate,
-            r#"{"error":{"code":404,"message":"no","status":"NOT_FOUND"}}"#,
-        ),
-        (
-            Dialect::GeminiGenerate,
-            r#"[{"error":{"code":404,"message":"no","status":"NOT_FOUND"}}]"#,
-        ),
+        (Dialect::GeminiGenerate, r#"{"error":{"code":404,"message":"no","status":"NOT_FOUND"}}"#),
+        (Dialect::GeminiGenerate, r#"[{"error":{"code":404,"message":"no","status":"NOT_FOUND"}}]"#),
         (Dialect::BedrockConverse, r#"{"message":"no"}"#),
         (Dialect::BedrockConverse, r#"{"Message":"no"}"#),
         (Dialect::CohereChat, r#"{"id":"1","message":"no"}"#),
-        (
-            Dialect::CohereChat,
-            r#"{"success":false,"errors":[{"code":2009,"message":"no"}]}"#,
-        ),
+        (Dialect::CohereChat, r#"{"success":false,"errors":[{"code":2009,"message":"no"}]}"#),
     ] {
         let report = report(dialect, body);
         assert_eq!(report.error.as_deref(), Some("no"), "{dialect:?} {body}");
@@ -329,34 +263,14 @@ fn garbage_says_nothing_and_absurd_counts_do_no_harm() {
         Dialect::OpenAiResponses,
     ];
     for dialect in dialects {
-        for body in [
-            "",
-            "<html>502</html>",
-            "{",
-            "{\"usage\":",
-            "\u{0}\u{1}",
-            "[",
-            "null x",
-        ] {
-            assert_eq!(
-                read_json(dialect, body.as_bytes()),
-                Report::default(),
-                "{dialect:?} {body}"
-            );
+        for body in ["", "<html>502</html>", "{", "{\"usage\":", "\u{0}\u{1}", "[", "null x"] {
+            assert_eq!(read_json(dialect, body.as_bytes()), Report::default(), "{dialect:?} {body}");
         }
-        for body in [
-            r#"{"usage":"none","model":7,"error":null,"choices":5}"#,
-            r#"{"usage":{},"usageMetadata":{}}"#,
-        ] {
+        for body in
+            [r#"{"usage":"none","model":7,"error":null,"choices":5}"#, r#"{"usage":{},"usageMetadata":{}}"#]
+        {
             let report = read_json(dialect, body.as_bytes());
-            assert_eq!(
-                report,
-                Report {
-                    ended: true,
-                    ..Report::default()
-                },
-                "{dialect:?} {body}"
-            );
+            assert_eq!(report, Report { ended: true, ..Report::default() }, "{dialect:?} {body}");
         }
         let counts = [
             "input_tokens",
@@ -376,20 +290,8 @@ fn garbage_says_nothing_and_absurd_counts_do_no_harm() {
             "cachedContentTokenCount",
             "toolUsePromptTokenCount",
         ];
-        for number in [
-            "18446744073709551615",
-            "1e999",
-            "-1",
-            "-1e999",
-            "\"7\"",
-            "null",
-            "1.5",
-            "[]",
-        ] {
-            let fields: Vec<String> = counts
-                .iter()
-                .map(|count| format!("\"{count}\":{number}"))
-                .collect();
+        for number in ["18446744073709551615", "1e999", "-1", "-1e999", "\"7\"", "null", "1.5", "[]"] {
+            let fields: Vec<String> = counts.iter().map(|count| format!("\"{count}\":{number}")).collect();
             let fields = format!("{{{}}}", fields.join(","));
             let body = format!("{{\"usage\":{fields},\"usageMetadata\":{fields}}}");
             if let Some(usage) = read_json(dialect, body.as_bytes()).usage {
@@ -401,10 +303,7 @@ fn garbage_says_nothing_and_absurd_counts_do_no_harm() {
 
 #[test]
 fn an_oversized_usage_object_is_counted_but_not_kept() {
-    let body = format!(
-        r#"{{"usage":{{"prompt_tokens":3,"padding":"{}"}}}}"#,
-        "x".repeat(5000)
-    );
+    let body = format!(r#"{{"usage":{{"prompt_tokens":3,"padding":"{}"}}}}"#, "x".repeat(5000));
     let report = read_json(Dialect::OpenAiChat, body.as_bytes());
     assert_eq!((report.usage.unwrap().input, report.raw_usage), (3, None));
 }
@@ -425,5 +324,9 @@ fn the_quick_way_is_not_fooled_by_what_a_tool_or_a_text_says() {
         assert_eq!(report.usage.map(|usage| (usage.input, usage.output)), Some((1, 2)), "{body}");
         assert_eq!(report.model.as_deref(), Some("m"), "{body}");
     }
-    assert_eq!(read_answer(Dialect::OpenAiChat, br#"{"model":"m","usage":{"prompt_tokens":1"#).usage, None, "cut short");
+    assert_eq!(
+        read_answer(Dialect::OpenAiChat, br#"{"model":"m","usage":{"prompt_tokens":1"#).usage,
+        None,
+        "cut short"
+    );
 }

@@ -56,16 +56,10 @@ fn a_bedrock_event_has_its_headers_and_payload() {
 #[test]
 fn a_message_made_by_hand_is_read_and_written_alike() {
     with_message(BY_HAND, |message| {
-        assert_eq!(
-            message.headers().collect::<Vec<_>>(),
-            [("kind", HeaderValue::String("hi"))]
-        );
+        assert_eq!(message.headers().collect::<Vec<_>>(), [("kind", HeaderValue::String("hi"))]);
         assert_eq!(message.payload, b"{\"text\":1}");
     });
-    assert_eq!(
-        encode(&[("kind", HeaderValue::String("hi"))], b"{\"text\":1}"),
-        BY_HAND
-    );
+    assert_eq!(encode(&[("kind", HeaderValue::String("hi"))], b"{\"text\":1}"), BY_HAND);
 }
 
 #[test]
@@ -91,17 +85,10 @@ fn every_header_type_comes_back() {
 fn impossible_lengths_are_refused_before_anything_is_kept() {
     let mut decoder = Decoder::with_limit(100);
     let long = encode(&[], &[0; 200]);
-    let refused = Err(FrameError::TooLong {
-        length: 216,
-        limit: 100,
-    });
+    let refused = Err(FrameError::TooLong { length: 216, limit: 100 });
     assert_eq!(decoder.push(&long[..20], |_| ()), refused);
     assert_eq!(decoder.rest(), b"");
-    assert_eq!(
-        decoder.push(&encode(&[], b""), |_| ()),
-        refused,
-        "a broken stream stays broken"
-    );
+    assert_eq!(decoder.push(&encode(&[], b""), |_| ()), refused, "a broken stream stays broken");
 
     let text = decode(&[b"data: {\"this is\":\"no event stream\"}\n\n"]);
     assert_eq!(text, (vec![], Err(FrameError::PreludeChecksum)));

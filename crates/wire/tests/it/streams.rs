@@ -21,14 +21,8 @@ const ANTHROPIC: &str = concat!(
     "\n\nevent: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
 );
 
-const ANTHROPIC_USAGE: Usage = Usage {
-    input: 25,
-    cache_read: 40,
-    cache_write: 100,
-    cache_write_1h: 200,
-    output: 15,
-    reasoning: 0,
-};
+const ANTHROPIC_USAGE: Usage =
+    Usage { input: 25, cache_read: 40, cache_write: 100, cache_write_1h: 200, output: 15, reasoning: 0 };
 
 const OPENAI_CHAT: &str = concat!(
     ": PROCESSING\n\n",
@@ -73,14 +67,8 @@ const GEMINI_CHUNKS: [&str; 2] = [
     r#"{"candidates":[{"content":{"parts":[{"functionCall":{"name":"f","args":{"usageMetadata":{"promptTokenCount":999}}}}]},"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":8,"cachedContentTokenCount":3,"candidatesTokenCount":5,"thoughtsTokenCount":20,"totalTokenCount":33},"modelVersion":"gemini-2.5-flash"}"#,
 ];
 
-const GEMINI_USAGE: Usage = Usage {
-    input: 5,
-    cache_read: 3,
-    cache_write: 0,
-    cache_write_1h: 0,
-    output: 25,
-    reasoning: 20,
-};
+const GEMINI_USAGE: Usage =
+    Usage { input: 5, cache_read: 3, cache_write: 0, cache_write_1h: 0, output: 25, reasoning: 20 };
 
 fn bedrock() -> Vec<u8> {
     [
@@ -108,19 +96,13 @@ fn bedrock_invoke() -> Vec<u8> {
 fn base64(bytes: &[u8]) -> String {
     let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let group = |group: &[u8]| {
-        let bits = group
-            .iter()
-            .chain([&0, &0])
-            .take(3)
-            .fold(0, |bits, byte| bits << 8 | usize::from(*byte));
+        let bits = group.iter().chain([&0, &0]).take(3).fold(0, |bits, byte| bits << 8 | usize::from(*byte));
         (0..4)
-            .map(|digit| {
-                if digit > group.len() {
-                    '='
-                } else {
-                    alphabet[bits >> (18 - 6 * digit) & 63].into()
-                }
-            })
+            .map(
+                |digit| {
+                    if digit > group.len() { '=' } else { alphabet[bits >> (18 - 6 * digit) & 63].into() }
+                },
+            )
             .collect::<String>()
     };
     bytes.chunks(3).map(group).collect()
@@ -128,9 +110,7 @@ fn base64(bytes: &[u8]) -> String {
 
 /// Every stream with its dialect: also the seeds of the fuzz smoke.
 pub(crate) fn all() -> Vec<(Dialect, Vec<u8>)> {
-    let gemini_sse = GEMINI_CHUNKS
-        .map(|chunk| format!("data: {chunk}\r\n\r\n"))
-        .concat();
+    let gemini_sse = GEMINI_CHUNKS.map(|chunk| format!("data: {chunk}\r\n\r\n")).concat();
     let gemini_array = format!("[{}\r\n]", GEMINI_CHUNKS.join("\n,\r\n"));
     vec![
         (Dialect::AnthropicMessages, ANTHROPIC.into()),
@@ -157,11 +137,7 @@ fn check(dialect: Dialect, stream: &[u8], model: Option<&str>, finish_reason: &s
     let report = read(dialect, &[stream]);
     assert_eq!(report.usage, Some(usage), "{dialect:?}");
     assert_eq!(report.model.as_deref(), model, "{dialect:?}");
-    assert_eq!(
-        report.finish_reason.as_deref(),
-        Some(finish_reason),
-        "{dialect:?}"
-    );
+    assert_eq!(report.finish_reason.as_deref(), Some(finish_reason), "{dialect:?}");
     assert_eq!((report.ended, report.error), (true, None), "{dialect:?}");
     let raw = report.raw_usage.expect("usage was kept");
     assert_eq!(usage_of_raw(dialect, &raw), Some(usage), "{raw}");
@@ -170,24 +146,10 @@ fn check(dialect: Dialect, stream: &[u8], model: Option<&str>, finish_reason: &s
 #[test]
 fn anthropic_streams() {
     let model = Some("claude-sonnet-4-5");
-    check(
-        Dialect::AnthropicMessages,
-        ANTHROPIC.as_bytes(),
-        model,
-        "end_turn",
-        ANTHROPIC_USAGE,
-    );
-    check(
-        Dialect::AnthropicMessages,
-        &bedrock_invoke(),
-        model,
-        "end_turn",
-        ANTHROPIC_USAGE,
-    );
+    check(Dialect::AnthropicMessages, ANTHROPIC.as_bytes(), model, "end_turn", ANTHROPIC_USAGE);
+    check(Dialect::AnthropicMessages, &bedrock_invoke(), model, "end_turn", ANTHROPIC_USAGE);
 
-    let raw = read(Dialect::AnthropicMessages, &[ANTHROPIC.as_bytes()])
-        .raw_usage
-        .unwrap();
+    let raw = read(Dialect::AnthropicMessages, &[ANTHROPIC.as_bytes()]).raw_usage.unwrap();
     assert!(
         raw.starts_with(r#"[{"input_tokens":25,"#)
             && raw.ends_with(r#","output_tokens":1},{"output_tokens":15}]"#)
@@ -202,86 +164,31 @@ fn a_later_anthropic_count_replaces_an_earlier_one_unless_it_is_zero() {
         "data: {\"type\":\"message_delta\",\"usage\":{\"output_tokens\":9}}\n\n",
     );
     let report = read(Dialect::AnthropicMessages, &[stream.as_bytes()]);
-    assert_eq!(
-        report.usage,
-        Some(Usage {
-            input: 70,
-            cache_read: 5,
-            output: 9,
-            ..Usage::default()
-        })
-    );
+    assert_eq!(report.usage, Some(Usage { input: 70, cache_read: 5, output: 9, ..Usage::default() }));
     assert!(!report.ended, "no message_stop came");
 }
 
 #[test]
 fn openai_streams() {
-    let usage = Usage {
-        input: 15,
-        cache_read: 4,
-        output: 10,
-        reasoning: 6,
-        ..Usage::default()
-    };
-    check(
-        Dialect::OpenAiChat,
-        OPENAI_CHAT.as_bytes(),
-        Some("gpt-5"),
-        "stop",
-        usage,
-    );
+    let usage = Usage { input: 15, cache_read: 4, output: 10, reasoning: 6, ..Usage::default() };
+    check(Dialect::OpenAiChat, OPENAI_CHAT.as_bytes(), Some("gpt-5"), "stop", usage);
 
-    let usage = Usage {
-        input: 18,
-        output: 7,
-        ..Usage::default()
-    };
-    check(
-        Dialect::OpenAiChat,
-        GROQ.as_bytes(),
-        Some("llama-3.1-8b-instant"),
-        "stop",
-        usage,
-    );
+    let usage = Usage { input: 18, output: 7, ..Usage::default() };
+    check(Dialect::OpenAiChat, GROQ.as_bytes(), Some("llama-3.1-8b-instant"), "stop", usage);
 
-    let usage = Usage {
-        input: 30,
-        cache_read: 7,
-        output: 11,
-        reasoning: 3,
-        ..Usage::default()
-    };
-    check(
-        Dialect::OpenAiResponses,
-        OPENAI_RESPONSES.as_bytes(),
-        Some("gpt-5"),
-        "completed",
-        usage,
-    );
+    let usage = Usage { input: 30, cache_read: 7, output: 11, reasoning: 3, ..Usage::default() };
+    check(Dialect::OpenAiResponses, OPENAI_RESPONSES.as_bytes(), Some("gpt-5"), "completed", usage);
 }
 
 #[test]
 fn the_other_streams() {
-    let usage = Usage {
-        input: 17,
-        output: 21,
-        ..Usage::default()
-    };
+    let usage = Usage { input: 17, output: 21, ..Usage::default() };
     check(Dialect::CohereChat, COHERE.as_bytes(), None, "COMPLETE", usage);
 
-    let usage = Usage {
-        input: 9,
-        cache_read: 6,
-        cache_write: 7,
-        output: 4,
-        ..Usage::default()
-    };
+    let usage = Usage { input: 9, cache_read: 6, cache_write: 7, output: 4, ..Usage::default() };
     check(Dialect::BedrockConverse, &bedrock(), None, "end_turn", usage);
 
-    for (dialect, stream) in all()
-        .iter()
-        .filter(|(dialect, _)| *dialect == Dialect::GeminiGenerate)
-    {
+    for (dialect, stream) in all().iter().filter(|(dialect, _)| *dialect == Dialect::GeminiGenerate) {
         check(*dialect, stream, Some("gemini-2.5-flash"), "STOP", GEMINI_USAGE);
     }
 }
@@ -290,17 +197,11 @@ fn the_other_streams() {
 fn a_stream_cut_short_has_not_ended() {
     for (dialect, stream) in all() {
         for kept in 0..stream.len() / 2 {
-            assert!(
-                !read(dialect, &[&stream[..kept]]).ended,
-                "{dialect:?} after {kept} bytes"
-            );
+            assert!(!read(dialect, &[&stream[..kept]]).ended, "{dialect:?} after {kept} bytes");
         }
     }
     let started = &ANTHROPIC.as_bytes()[..ANTHROPIC.find("event: message_delta").unwrap()];
-    assert_eq!(
-        read(Dialect::AnthropicMessages, &[started]).usage.unwrap().input,
-        25
-    );
+    assert_eq!(read(Dialect::AnthropicMessages, &[started]).usage.unwrap().input, 25);
 }
 
 #[test]
@@ -314,10 +215,7 @@ fn a_last_event_without_its_blank_line_counts() {
 #[test]
 fn errors_in_streams_are_told() {
     let bedrock_error = encode(
-        &[
-            (":message-type", HeaderValue::String("error")),
-            (":error-message", HeaderValue::String("no")),
-        ],
+        &[(":message-type", HeaderValue::String("error")), (":error-message", HeaderValue::String("no"))],
         b"",
     );
     let streams: [(Dialect, &[u8]); 10] = [
@@ -339,23 +237,12 @@ fn errors_in_streams_are_told() {
         (Dialect::BedrockConverse, &bedrock_error),
     ];
     for (dialect, stream) in streams {
-        assert_eq!(
-            read(dialect, &[stream]).error.as_deref(),
-            Some("no"),
-            "{dialect:?}"
-        );
+        assert_eq!(read(dialect, &[stream]).error.as_deref(), Some("no"), "{dialect:?}");
     }
-    let unnamed = read(
-        Dialect::BedrockConverse,
-        &[&encode_exception("throttlingException", b"")],
-    );
+    let unnamed = read(Dialect::BedrockConverse, &[&encode_exception("throttlingException", b"")]);
     assert_eq!(unnamed.error.as_deref(), Some("throttlingException"));
     let plain = read(Dialect::OpenAiChat, &[b"{\"error\":{\"message\":\"no\"}}"]);
-    assert_eq!(
-        plain.error.as_deref(),
-        Some("no"),
-        "a JSON body where a stream was expected"
-    );
+    assert_eq!(plain.error.as_deref(), Some("no"), "a JSON body where a stream was expected");
 }
 
 #[test]
@@ -365,21 +252,9 @@ fn an_error_after_content_is_told_with_what_was_said_before() {
     let message = r#"data: {"type":"message_start","message":{"model":"m"}}"#;
     for (dialect, content, error) in [
         (Dialect::OpenAiChat, chat, r#"{"error":{"message":"gone"}}"#),
-        (
-            Dialect::OpenAiChat,
-            chat,
-            r#"{"object":"error","message":"gone","code":500}"#,
-        ),
-        (
-            Dialect::OpenAiResponses,
-            response,
-            r#"{"type":"error","code":"x","message":"gone","param":null}"#,
-        ),
-        (
-            Dialect::OpenAiResponses,
-            response,
-            r#"{"type":"error","error":{"message":"gone"}}"#,
-        ),
+        (Dialect::OpenAiChat, chat, r#"{"object":"error","message":"gone","code":500}"#),
+        (Dialect::OpenAiResponses, response, r#"{"type":"error","code":"x","message":"gone","param":null}"#),
+        (Dialect::OpenAiResponses, response, r#"{"type":"error","error":{"message":"gone"}}"#),
         (
             Dialect::OpenAiResponses,
             response,
@@ -393,11 +268,7 @@ fn an_error_after_content_is_told_with_what_was_said_before() {
     ] {
         let stream = format!("{}data: {error}\n\n", format!("{content}\n\n").repeat(9));
         let report = read(dialect, &[stream.as_bytes()]);
-        assert_eq!(
-            (report.model.as_deref(), report.error.as_deref()),
-            (Some("m"), Some("gone")),
-            "{error}"
-        );
+        assert_eq!((report.model.as_deref(), report.error.as_deref()), (Some("m"), Some("gone")), "{error}");
     }
 }
 

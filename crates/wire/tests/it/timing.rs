@@ -46,11 +46,7 @@ fn timing_of_ordinary_deltas() {
     for _ in 0..200 {
         black_box(peek(black_box(body.as_bytes())).unwrap());
     }
-    println!(
-        "peek of {} KiB: {:.0} us",
-        body.len() / 1024,
-        start.elapsed().as_secs_f64() * 1e6 / 200.0
-    );
+    println!("peek of {} KiB: {:.0} us", body.len() / 1024, start.elapsed().as_secs_f64() * 1e6 / 200.0);
 }
 
 /// Nanoseconds per 100 bytes of `stream` in chunks of `chunk` bytes.

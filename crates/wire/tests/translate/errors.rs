@@ -44,14 +44,8 @@ fn openai_errors() {
 #[test]
 fn errors_in_a_list() {
     let listed = format!("[{GEMINI}]");
-    assert_eq!(
-        error(AnthropicMessages, GeminiGenerate, 429, &listed)["error"]["message"],
-        "Quota exceeded"
-    );
-    assert_eq!(
-        error(AnthropicMessages, GeminiGenerate, 429, &listed)["error"]["type"],
-        "rate_limit_error"
-    );
+    assert_eq!(error(AnthropicMessages, GeminiGenerate, 429, &listed)["error"]["message"], "Quota exceeded");
+    assert_eq!(error(AnthropicMessages, GeminiGenerate, 429, &listed)["error"]["type"], "rate_limit_error");
 }
 
 #[test]
@@ -69,18 +63,10 @@ fn terse_errors() {
         "invalid api token"
     );
     assert_eq!(
-        error(
-            AnthropicMessages,
-            OpenAiChat,
-            404,
-            r#"{"error":"model not found"}"#
-        )["error"]["message"],
+        error(AnthropicMessages, OpenAiChat, 404, r#"{"error":"model not found"}"#)["error"]["message"],
         "model not found"
     );
-    assert_eq!(
-        error(AnthropicMessages, OpenAiChat, 422, r#"{"detail":"bad"}"#)["error"]["message"],
-        "bad"
-    );
+    assert_eq!(error(AnthropicMessages, OpenAiChat, 422, r#"{"detail":"bad"}"#)["error"]["message"], "bad");
 }
 
 #[test]
@@ -89,12 +75,7 @@ fn errors_that_are_no_json() {
     assert_eq!(told["error"]["message"], "<html>Bad Gateway</html>");
     assert_eq!(told["error"]["type"], "api_error");
     let told = error(OpenAiChat, AnthropicMessages, 500, "");
-    assert!(
-        told["error"]["message"]
-            .as_str()
-            .expect("a message")
-            .contains("500")
-    );
+    assert!(told["error"]["message"].as_str().expect("a message").contains("500"));
 }
 
 #[test]
@@ -111,10 +92,6 @@ fn every_status_has_its_word() {
         (504, "timeout_error"),
         (529, "overloaded_error"),
     ] {
-        assert_eq!(
-            error(AnthropicMessages, OpenAiChat, status, "{}")["error"]["type"],
-            word,
-            "{status}"
-        );
+        assert_eq!(error(AnthropicMessages, OpenAiChat, status, "{}")["error"]["type"], word, "{status}");
     }
 }

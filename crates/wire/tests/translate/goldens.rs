@@ -27,11 +27,7 @@ fn requests() {
                 let told = match translate::request(from, to, &body, &target(false)) {
                     Ok(outgoing) => {
                         let dropped = outgoing.dropped.join(", ");
-                        format!(
-                            "path: {}\ndropped: {dropped}\n{}",
-                            outgoing.path,
-                            pretty(&outgoing.body)
-                        )
+                        format!("path: {}\ndropped: {dropped}\n{}", outgoing.path, pretty(&outgoing.body))
                     }
                     Err(bad) => format!("refused: {bad}"),
                 };
@@ -52,11 +48,9 @@ fn responses() {
         for (name, body) in fixtures(provider, "response") {
             for client in CLIENTS.into_iter().filter(|client| *client != provider) {
                 let told = match translate::response(&context(client, provider, false), 200, &body) {
-                    Ok(incoming) => format!(
-                        "dropped: {}\n{}",
-                        incoming.dropped.join(", "),
-                        pretty(&incoming.body)
-                    ),
+                    Ok(incoming) => {
+                        format!("dropped: {}\n{}", incoming.dropped.join(", "), pretty(&incoming.body))
+                    }
                     Err(bad) => format!("broken: {bad}"),
                 };
                 settings("response").bind(|| {

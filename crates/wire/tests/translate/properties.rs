@@ -13,18 +13,10 @@ fn a_stream_cut_anywhere_translates_the_same() {
         for (name, bytes) in fixtures(provider, "stream") {
             for client in CLIENTS.into_iter().filter(|client| *client != provider) {
                 let whole = stream(client, provider, &bytes);
-                assert_eq!(
-                    chunked(client, provider, bytes.chunks(1)),
-                    whole,
-                    "{name}, byte by byte"
-                );
+                assert_eq!(chunked(client, provider, bytes.chunks(1)), whole, "{name}, byte by byte");
                 for cut in (0..bytes.len()).step_by(7) {
                     let (head, tail) = bytes.split_at(cut);
-                    assert_eq!(
-                        chunked(client, provider, [head, tail]),
-                        whole,
-                        "{name} cut at {cut}"
-                    );
+                    assert_eq!(chunked(client, provider, [head, tail]), whole, "{name} cut at {cut}");
                 }
             }
         }
@@ -40,17 +32,9 @@ fn a_truncated_stream_never_looks_complete() {
                 for end in (0..bytes.len()).step_by(5) {
                     let part = stream(client, provider, &bytes[..end]);
                     if ended_well(client, &part) {
-                        assert_eq!(
-                            said(&part),
-                            said(&whole),
-                            "{name} ends at {end} of {}",
-                            bytes.len()
-                        );
+                        assert_eq!(said(&part), said(&whole), "{name} ends at {end} of {}", bytes.len());
                     } else {
-                        assert!(
-                            says_error(client, &part),
-                            "{name} ends at {end} without a word:\n{part}"
-                        );
+                        assert!(says_error(client, &part), "{name} ends at {end} without a word:\n{part}");
                     }
                 }
             }
@@ -162,13 +146,7 @@ fn the_smallest_request_reaches_every_provider_without_loss() {
         for provider in PROVIDERS.into_iter().filter(|provider| *provider != client) {
             let outgoing = translate::request(client, provider, smallest(client).as_bytes(), &target(false))
                 .expect("accepted");
-            assert_eq!(
-                outgoing.dropped,
-                Vec::<String>::new(),
-                "{} to {}",
-                client.name(),
-                provider.name()
-            );
+            assert_eq!(outgoing.dropped, Vec::<String>::new(), "{} to {}", client.name(), provider.name());
         }
     }
 }

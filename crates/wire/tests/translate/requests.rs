@@ -17,9 +17,7 @@ fn refusal(from: Dialect, to: Dialect, body: &str) -> (String, String) {
 #[test]
 fn a_thinking_budget_is_always_below_the_limit() {
     for effort in ["minimal", "low", "medium", "high", "xhigh", "max"] {
-        for most in [
-            1, 16, 1_024, 1_025, 1_365, 1_366, 2_000, 4_096, 10_000, 30_000, 64_000, 200_000,
-        ] {
+        for most in [1, 16, 1_024, 1_025, 1_365, 1_366, 2_000, 4_096, 10_000, 30_000, 64_000, 200_000] {
             let body = format!(
                 r#"{{"messages":[{{"role":"user","content":"x"}}],"reasoning_effort":"{effort}","max_tokens":{most}}}"#
             );
@@ -38,35 +36,23 @@ fn a_thinking_budget_is_always_below_the_limit() {
 fn without_a_limit_the_budget_has_room() {
     let body = r#"{"messages":[{"role":"user","content":"x"}],"reasoning_effort":"max"}"#;
     for max_output in [None, Some(8_192), Some(64_000)] {
-        let target = Target {
-            max_output,
-            ..target(false)
-        };
+        let target = Target { max_output, ..target(false) };
         let (sent, _) = request_to(OpenAiChat, AnthropicMessages, body, &target);
         let budget = sent["thinking"]["budget_tokens"].as_u64().expect("a budget");
-        assert!(
-            budget + 1_024 <= sent["max_tokens"].as_u64().expect("a limit"),
-            "{max_output:?}: {sent}"
-        );
+        assert!(budget + 1_024 <= sent["max_tokens"].as_u64().expect("a limit"), "{max_output:?}: {sent}");
     }
 }
 
 #[test]
 fn models_that_decide_get_an_effort() {
     let body = r#"{"messages":[{"role":"user","content":"x"}],"reasoning_effort":"xhigh"}"#;
-    let target = Target {
-        adaptive_thinking: true,
-        ..target(false)
-    };
+    let target = Target { adaptive_thinking: true, ..target(false) };
     let (sent, _) = request_to(OpenAiChat, AnthropicMessages, body, &target);
     assert_eq!(sent["thinking"], json!({"type": "adaptive"}));
     assert_eq!(sent["output_config"], json!({"effort": "xhigh"}));
     let (sent, _) = request_to(OpenAiChat, GeminiGenerate, body, &target);
     let thinking = &sent["generationConfig"]["thinkingConfig"];
-    assert_eq!(
-        *thinking,
-        json!({"includeThoughts": true, "thinkingLevel": "high"})
-    );
+    assert_eq!(*thinking, json!({"includeThoughts": true, "thinkingLevel": "high"}));
 }
 
 #[test]
@@ -95,29 +81,17 @@ fn thinking_is_not_resumed_without_its_beginning() {
 fn the_limit_is_named_as_the_model_takes_it() {
     let body = r#"{"max_tokens":50,"messages":[{"role":"user","content":"x"}]}"#;
     assert_eq!(request(AnthropicMessages, OpenAiChat, body).0["max_tokens"], 50);
-    let target = Target {
-        takes_max_completion_tokens: true,
-        ..target(false)
-    };
+    let target = Target { takes_max_completion_tokens: true, ..target(false) };
     let (sent, _) = request_to(AnthropicMessages, OpenAiChat, body, &target);
-    assert_eq!(
-        (&sent["max_completion_tokens"], &sent["max_tokens"]),
-        (&json!(50), &Value::Null)
-    );
+    assert_eq!((&sent["max_completion_tokens"], &sent["max_tokens"]), (&json!(50), &Value::Null));
 }
 
 #[test]
 fn a_limit_is_found_where_anthropic_wants_one() {
     let body = r#"{"messages":[{"role":"user","content":"x"}]}"#;
     for (max_output, limit) in [(None, 4_096), (Some(8_192), 8_192), (Some(200_000), 32_768)] {
-        let target = Target {
-            max_output,
-            ..target(false)
-        };
-        assert_eq!(
-            request_to(OpenAiChat, AnthropicMessages, body, &target).0["max_tokens"],
-            limit
-        );
+        let target = Target { max_output, ..target(false) };
+        assert_eq!(request_to(OpenAiChat, AnthropicMessages, body, &target).0["max_tokens"], limit);
     }
 }
 
@@ -125,33 +99,21 @@ fn a_limit_is_found_where_anthropic_wants_one() {
 fn streams_always_ask_for_usage() {
     let body = r#"{"max_tokens":50,"messages":[{"role":"user","content":"x"}]}"#;
     let (sent, _) = request_to(AnthropicMessages, OpenAiChat, body, &target(true));
-    assert_eq!(
-        (&sent["stream"], &sent["stream_options"]),
-        (&json!(true), &json!({"include_usage": true}))
-    );
+    assert_eq!((&sent["stream"], &sent["stream_options"]), (&json!(true), &json!({"include_usage": true})));
 }
 
 #[test]
 fn models_live_in_the_path_where_the_dialect_keeps_them() {
     let body = br#"{"messages":[{"role":"user","content":"x"}]}"#;
     let path = |to, model, stream| {
-        let target = Target {
-            model,
-            stream,
-            ..target(stream)
-        };
-        translate::request(OpenAiChat, to, body, &target)
-            .expect("accepted")
-            .path
+        let target = Target { model, stream, ..target(stream) };
+        translate::request(OpenAiChat, to, body, &target).expect("accepted").path
     };
     assert_eq!(
         path(GeminiGenerate, "gemini-3-pro", true),
         "/models/gemini-3-pro:streamGenerateContent?alt=sse"
     );
-    assert_eq!(
-        path(GeminiGenerate, "gemini-3-pro", false),
-        "/models/gemini-3-pro:generateContent"
-    );
+    assert_eq!(path(GeminiGenerate, "gemini-3-pro", false), "/models/gemini-3-pro:generateContent");
     assert_eq!(
         path(BedrockConverse, "us.anthropic.claude-haiku-4-5-v1:0", true),
         "/model/us.anthropic.claude-haiku-4-5-v1%3A0/converse-stream"
@@ -161,10 +123,7 @@ fn models_live_in_the_path_where_the_dialect_keeps_them() {
 #[test]
 fn a_system_message_may_stay_where_it_is() {
     let body = r#"{"messages":[{"role":"user","content":"a"},{"role":"system","content":"b"},{"role":"user","content":"c"}]}"#;
-    let target = Target {
-        system_in_messages: true,
-        ..target(false)
-    };
+    let target = Target { system_in_messages: true, ..target(false) };
     let (sent, dropped) = request_to(OpenAiChat, AnthropicMessages, body, &target);
     assert_eq!(sent["messages"][1], json!({"role": "system", "content": "b"}));
     assert!(dropped.is_empty());
@@ -174,10 +133,7 @@ fn a_system_message_may_stay_where_it_is() {
 fn instructions_alone_become_the_question() {
     let body = r#"{"messages":[{"role":"system","content":"Say hello."}]}"#;
     let (sent, _) = request(OpenAiChat, AnthropicMessages, body);
-    assert_eq!(
-        sent["messages"],
-        json!([{"role": "user", "content": "Say hello."}])
-    );
+    assert_eq!(sent["messages"], json!([{"role": "user", "content": "Say hello."}]));
 }
 
 #[test]
@@ -186,18 +142,11 @@ fn a_lost_signature_is_replaced_where_gemini_insists() {
         {"id":"a","type":"function","function":{"name":"t","arguments":"{}"}},
         {"id":"b","type":"function","function":{"name":"t","arguments":"{}"}}]},
         {"role":"tool","tool_call_id":"a","content":"r"},{"role":"tool","tool_call_id":"b","content":"r"}]}"#;
-    let target = Target {
-        needs_thought_signature: true,
-        ..target(false)
-    };
+    let target = Target { needs_thought_signature: true, ..target(false) };
     let (sent, _) = request_to(OpenAiChat, GeminiGenerate, body, &target);
     let parts = &sent["contents"][1]["parts"];
     assert_eq!(parts[0]["thoughtSignature"], "skip_thought_signature_validator");
-    assert_eq!(
-        parts[1]["thoughtSignature"],
-        Value::Null,
-        "only the first of parallel calls is signed"
-    );
+    assert_eq!(parts[1]["thoughtSignature"], Value::Null, "only the first of parallel calls is signed");
 }
 
 #[test]
@@ -205,28 +154,12 @@ fn wrong_requests_name_the_place() {
     for (from, body, path) in [
         (OpenAiChat, r#"{"model":"m"}"#, "messages"),
         (OpenAiChat, r#"{"messages":{}}"#, "messages"),
-        (
-            OpenAiChat,
-            r#"{"messages":[{"role":"user","content":7}]}"#,
-            "messages[0].content",
-        ),
-        (
-            OpenAiChat,
-            r#"{"messages":[{"role":"robot","content":"x"}]}"#,
-            "messages[0].role",
-        ),
-        (
-            OpenAiChat,
-            r#"{"messages":[],"temperature":"hot"}"#,
-            "temperature",
-        ),
+        (OpenAiChat, r#"{"messages":[{"role":"user","content":7}]}"#, "messages[0].content"),
+        (OpenAiChat, r#"{"messages":[{"role":"robot","content":"x"}]}"#, "messages[0].role"),
+        (OpenAiChat, r#"{"messages":[],"temperature":"hot"}"#, "temperature"),
         (OpenAiChat, r#"{"messages":[],"max_tokens":-1}"#, "max_tokens"),
         (OpenAiChat, r#"{"messages":[],"stop":[1]}"#, "stop[0]"),
-        (
-            OpenAiChat,
-            r#"{"messages":[],"reasoning_effort":"huge"}"#,
-            "reasoning_effort",
-        ),
+        (OpenAiChat, r#"{"messages":[],"reasoning_effort":"huge"}"#, "reasoning_effort"),
         (OpenAiChat, r#"{"messages":[],"functions":[{}]}"#, "functions"),
         (
             OpenAiChat,
@@ -238,21 +171,13 @@ fn wrong_requests_name_the_place() {
             r#"{"messages":[{"role":"assistant","tool_calls":[{"id":"c","function":{"name":"t","arguments":"{"}}]}]}"#,
             "messages[0].tool_calls[0].function.arguments",
         ),
-        (
-            OpenAiChat,
-            r#"{"messages":[{"role":"tool","tool_call_id":"c","content":"r"}]}"#,
-            "messages[0]",
-        ),
+        (OpenAiChat, r#"{"messages":[{"role":"tool","tool_call_id":"c","content":"r"}]}"#, "messages[0]"),
         (
             OpenAiChat,
             r#"{"messages":[],"tools":[{"type":"function","function":{}}]}"#,
             "tools[0].function.name",
         ),
-        (
-            OpenAiResponses,
-            r#"{"input":[{"type":"item_reference","id":"x"}]}"#,
-            "input[0]",
-        ),
+        (OpenAiResponses, r#"{"input":[{"type":"item_reference","id":"x"}]}"#, "input[0]"),
         (
             OpenAiResponses,
             r#"{"input":[{"type":"function_call_output","call_id":"c","output":"r"}]}"#,
@@ -284,8 +209,5 @@ fn ten_megabytes_of_text_arrive_whole() {
     let text = "é".repeat(5_000_000);
     let body = format!(r#"{{"messages":[{{"role":"user","content":"{text}"}}]}}"#);
     let (sent, _) = request(OpenAiChat, AnthropicMessages, &body);
-    assert_eq!(
-        sent["messages"][0]["content"].as_str().map(str::len),
-        Some(10_000_000)
-    );
+    assert_eq!(sent["messages"][0]["content"].as_str().map(str::len), Some(10_000_000));
 }

@@ -69,23 +69,16 @@ fn next_turn(client: Dialect, answer: &Value) -> String {
 }
 
 fn answer(client: Dialect, provider: Dialect, name: &str) -> Value {
-    let (_, body) = fixtures(provider, "response")
-        .into_iter()
-        .find(|(found, _)| found == name)
-        .expect("a fixture");
+    let (_, body) =
+        fixtures(provider, "response").into_iter().find(|(found, _)| found == name).expect("a fixture");
     let incoming = translate::response(&context(client, provider, false), 200, &body).expect("translated");
     serde_json::from_slice(&incoming.body).expect("JSON")
 }
 
 /// What a client has after putting a stream together the way its SDK does.
 fn assembled(client: Dialect, out: &str) -> Value {
-    let events = out
-        .lines()
-        .filter_map(|line| line.strip_prefix("data: "))
-        .filter(|data| *data != "[DONE]");
-    let events: Vec<Value> = events
-        .map(|data| serde_json::from_str(data).expect("JSON"))
-        .collect();
+    let events = out.lines().filter_map(|line| line.strip_prefix("data: ")).filter(|data| *data != "[DONE]");
+    let events: Vec<Value> = events.map(|data| serde_json::from_str(data).expect("JSON")).collect();
     match client {
         OpenAiChat => {
             let mut message = json!({});
@@ -174,12 +167,7 @@ fn anthropic_thinking_returns_unchanged() {
     for client in CLIENTS.into_iter().filter(|client| *client != AnthropicMessages) {
         let next = next_turn(client, &answer(client, AnthropicMessages, "thinking-and-tools"));
         let (sent, _) = request(client, AnthropicMessages, &next);
-        assert_eq!(
-            sent["messages"][1]["content"],
-            original["content"],
-            "{}",
-            client.name()
-        );
+        assert_eq!(sent["messages"][1]["content"], original["content"], "{}", client.name());
         assert_eq!(sent["messages"][2]["content"][0]["tool_use_id"], "toolu_1");
     }
 }
@@ -188,10 +176,7 @@ fn anthropic_thinking_returns_unchanged() {
 fn streamed_anthropic_thinking_returns_unchanged() {
     let bytes = include_bytes!("fixtures/anthropic-messages/stream/thinking-and-tools.sse");
     for client in CLIENTS.into_iter().filter(|client| *client != AnthropicMessages) {
-        let next = next_turn(
-            client,
-            &assembled(client, &stream(client, AnthropicMessages, bytes)),
-        );
+        let next = next_turn(client, &assembled(client, &stream(client, AnthropicMessages, bytes)));
         let (sent, _) = request(client, AnthropicMessages, &next);
         let content = &sent["messages"][1]["content"];
         assert_eq!(
@@ -216,33 +201,15 @@ fn gemini_signatures_return_to_their_calls() {
         let next = next_turn(client, &answer(client, GeminiGenerate, "tools"));
         let (sent, _) = request(client, GeminiGenerate, &next);
         let parts = &sent["contents"][1]["parts"];
-        assert_eq!(
-            parts[0]["thoughtSignature"],
-            "Cs4BAdHtim8=",
-            "{}: {parts}",
-            client.name()
-        );
+        assert_eq!(parts[0]["thoughtSignature"], "Cs4BAdHtim8=", "{}: {parts}", client.name());
         assert_eq!(parts[0]["functionCall"]["name"], "weather");
-        assert_eq!(
-            parts[1]["thoughtSignature"],
-            Value::Null,
-            "{}: {parts}",
-            client.name()
-        );
-        assert_eq!(
-            sent["contents"][2]["parts"][0]["functionResponse"]["name"],
-            "weather"
-        );
+        assert_eq!(parts[1]["thoughtSignature"], Value::Null, "{}: {parts}", client.name());
+        assert_eq!(sent["contents"][2]["parts"][0]["functionResponse"]["name"], "weather");
 
         let next = next_turn(client, &assembled(client, &stream(client, GeminiGenerate, bytes)));
         let (sent, _) = request(client, GeminiGenerate, &next);
         let parts = &sent["contents"][1]["parts"];
-        assert_eq!(
-            parts[1]["thoughtSignature"],
-            "Cs4BAQ==",
-            "{} streamed: {parts}",
-            client.name()
-        );
+        assert_eq!(parts[1]["thoughtSignature"], "Cs4BAQ==", "{} streamed: {parts}", client.name());
         assert_eq!(parts[1]["functionCall"]["args"], json!({"city": "Paris"}));
     }
 }
@@ -263,11 +230,7 @@ fn openai_reasoning_returns_unchanged() {
                 "{}",
                 client.name()
             );
-            assert!(
-                sent["include"]
-                    .to_string()
-                    .contains("reasoning.encrypted_content")
-            );
+            assert!(sent["include"].to_string().contains("reasoning.encrypted_content"));
         }
     }
 }
@@ -292,31 +255,15 @@ fn meaning(body: &Value) -> Vec<String> {
             let arguments: Value =
                 serde_json::from_str(call["function"]["arguments"].as_str().unwrap_or_default())
                     .expect("JSON");
-            lines.push(format!(
-                "call {} {} {arguments}",
-                call["id"], call["function"]["name"]
-            ));
+            lines.push(format!("call {} {} {arguments}", call["id"], call["function"]["name"]));
         }
     }
     for tool in body["tools"].as_array().into_iter().flatten() {
-        lines.push(format!(
-            "offers {} {}",
-            tool["function"]["name"], tool["function"]["parameters"]
-        ));
+        lines.push(format!("offers {} {}", tool["function"]["name"], tool["function"]["parameters"]));
     }
-    for key in [
-        "temperature",
-        "max_tokens",
-        "stop",
-        "tool_choice",
-        "response_format",
-    ] {
+    for key in ["temperature", "max_tokens", "stop", "tool_choice", "response_format"] {
         // The schema's name is OpenAI's own; every other dialect has only the schema.
-        let value = if key == "response_format" {
-            &body[key]["json_schema"]["schema"]
-        } else {
-            &body[key]
-        };
+        let value = if key == "response_format" { &body[key]["json_schema"]["schema"] } else { &body[key] };
         lines.push(format!("{key} {value}"));
     }
     lines

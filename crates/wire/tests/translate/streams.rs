@@ -57,15 +57,11 @@ fn an_empty_stream_is_an_error() {
 #[test]
 fn usage_comes_only_when_asked_for() {
     let request = br#"{"messages":[{"role":"user","content":"x"}]}"#;
-    let context = translate::request(OpenAiChat, AnthropicMessages, request, &target(true))
-        .expect("accepted")
-        .context;
+    let context =
+        translate::request(OpenAiChat, AnthropicMessages, request, &target(true)).expect("accepted").context;
     let mut translator = StreamTranslator::new(context).expect("translated");
     let mut out = Vec::new();
-    translator.push(
-        include_bytes!("fixtures/anthropic-messages/stream/text.sse"),
-        &mut out,
-    );
+    translator.push(include_bytes!("fixtures/anthropic-messages/stream/text.sse"), &mut out);
     let out = String::from_utf8(out).expect("UTF-8");
     assert!(out.contains("data: [DONE]") && !out.contains("usage"), "{out}");
 }
@@ -87,11 +83,7 @@ fn long_tool_names_come_back_as_they_were() {
     let mut out = Vec::new();
     let mut translator = StreamTranslator::new(outgoing.context.clone()).expect("translated");
     translator.push(chunk.as_bytes(), &mut out);
-    assert!(
-        String::from_utf8(out)
-            .expect("UTF-8")
-            .contains(&format!("\"name\":\"{name}\""))
-    );
+    assert!(String::from_utf8(out).expect("UTF-8").contains(&format!("\"name\":\"{name}\"")));
     let answer = format!(
         r#"{{"id":"c","choices":[{{"message":{{"tool_calls":[{{"id":"a","function":{{"name":"{sent}","arguments":""}}}}]}},"finish_reason":"stop"}}]}}"#
     );

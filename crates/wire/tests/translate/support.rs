@@ -8,12 +8,8 @@ use genesis_wire::{Dialect, eventstream};
 use serde_json::Value;
 
 /// Dialects a client may speak.
-pub(crate) const CLIENTS: [Dialect; 4] = [
-    Dialect::OpenAiChat,
-    Dialect::AnthropicMessages,
-    Dialect::GeminiGenerate,
-    Dialect::OpenAiResponses,
-];
+pub(crate) const CLIENTS: [Dialect; 4] =
+    [Dialect::OpenAiChat, Dialect::AnthropicMessages, Dialect::GeminiGenerate, Dialect::OpenAiResponses];
 
 /// Dialects a provider may speak.
 pub(crate) const PROVIDERS: [Dialect; 6] = [

@@ -79,24 +79,16 @@ pub(in crate::translate) fn read_answer<'a>(
     dropped: &mut Dropped,
 ) -> Result<Answer<'a>, BadAnswer> {
     let message: Message<'a> = serde_json::from_slice(body).map_err(|error| {
-        BadAnswer::new(format!(
-            "the provider's answer is not an Anthropic message: {error}"
-        ))
+        BadAnswer::new(format!("the provider's answer is not an Anthropic message: {error}"))
     })?;
     let mut parts = Vec::with_capacity(message.content.len());
     for block in message.content {
         read_block(block, &mut parts, dropped)?;
     }
     let reason = message.stop_reason.unwrap_or_default();
-    let explanation = message
-        .stop_details
-        .and_then(|details| details.explanation)
-        .map(|text| text.0);
+    let explanation = message.stop_details.and_then(|details| details.explanation).map(|text| text.0);
     let stop = stop_of(&reason, message.stop_sequence.map(|text| text.0), explanation).ok_or_else(|| {
-        BadAnswer::new(format!(
-            "the provider broke the answer off with stop_reason {:?}",
-            &*reason
-        ))
+        BadAnswer::new(format!("the provider broke the answer off with stop_reason {:?}", &*reason))
     })?;
     let tier: Option<TierOnly<'a>> = serde_json::from_slice(body).ok();
     let tier = tier.and_then(|body| body.usage?.service_tier);
@@ -104,11 +96,7 @@ pub(in crate::translate) fn read_answer<'a>(
         id: message.id.map(|id| id.0),
         model: message.model.map(|model| model.0),
         created: None,
-        choices: vec![Choice {
-            parts,
-            stop,
-            logprobs: None,
-        }],
+        choices: vec![Choice { parts, stop, logprobs: None }],
         usage: message.usage.map(|body| {
             let mut usage = Usage::default();
             body.update(&mut usage);
@@ -133,12 +121,7 @@ fn read_block<'a>(
                 dropped.add("content[].citations");
             }
             let text = block.text.ok_or_else(|| missing("its text"))?.0;
-            Part::Text {
-                text,
-                citations,
-                cache: None,
-                signature: None,
-            }
+            Part::Text { text, citations, cache: None, signature: None }
         }
         "thinking" => Part::Thinking {
             text: block.thinking.unwrap_or_default().0,
@@ -147,10 +130,9 @@ fn read_block<'a>(
                 .filter(|data| !data.is_empty())
                 .map(|data| Signature::read(HOME, data.0)),
         },
-        "redacted_thinking" => Part::Redacted(Signature::read(
-            HOME,
-            block.data.ok_or_else(|| missing("its data"))?.0,
-        )),
+        "redacted_thinking" => {
+            Part::Redacted(Signature::read(HOME, block.data.ok_or_else(|| missing("its data"))?.0))
+        }
         "tool_use" => Part::ToolCall(ToolCall {
             id: block.id.ok_or_else(|| missing("an id"))?.0,
             name: block.name.ok_or_else(|| missing("a name"))?.0,
@@ -208,12 +190,7 @@ pub(super) fn write_tier(usage: &mut Object<'_>, tier: Option<&str>) {
 
 fn write_part(list: &mut Array<'_>, part: &Part<'_>, dropped: &mut Dropped) {
     match part {
-        Part::Text {
-            text,
-            citations,
-            signature,
-            ..
-        } => {
+        Part::Text { text, citations, signature, .. } => {
             list.object(|block| {
                 block.string("type", "text");
                 block.string("text", text);

@@ -30,10 +30,7 @@ pub(super) fn write_tools(body: &mut Object<'_>, request: &Request<'_>, writing:
                 item.string("name", &tool.name);
                 item.string_if("description", tool.description.as_deref());
                 let schema = tool.schema.as_deref().filter(|schema| *schema != "{}");
-                item.raw(
-                    "input_schema",
-                    schema.unwrap_or(r#"{"type":"object","properties":{}}"#),
-                );
+                item.raw("input_schema", schema.unwrap_or(r#"{"type":"object","properties":{}}"#));
                 if tool.strict == Some(true) {
                     item.bool("strict", true);
                 }
@@ -66,11 +63,7 @@ pub(super) fn write_options(
 ) {
     write_sampling(body, request, thinking, writing);
     // Anthropic refuses stops made of white space.
-    let stops: Vec<_> = request
-        .stop
-        .iter()
-        .filter(|stop| !stop.trim().is_empty())
-        .collect();
+    let stops: Vec<_> = request.stop.iter().filter(|stop| !stop.trim().is_empty()).collect();
     if stops.len() < request.stop.len() {
         writing.drop(Field::Stop);
     }
@@ -151,11 +144,7 @@ fn write_sampling(
 ) {
     let sampling = &request.sampling;
     let thinks = matches!(thinking, Thinking::Budget(_) | Thinking::Adaptive);
-    match sampling
-        .temperature
-        .as_ref()
-        .and_then(|number| Some((number, number.as_f64()?)))
-    {
+    match sampling.temperature.as_ref().and_then(|number| Some((number, number.as_f64()?))) {
         None => {}
         // A thinking model samples in its own way; 1 says nothing.
         Some((_, value)) if thinks && value != 1.0 => writing.drop(Field::Temperature),
@@ -167,11 +156,7 @@ fn write_sampling(
         }
         Some((number, _)) => body.raw("temperature", &number.to_string()),
     }
-    if let Some(top_p) = sampling
-        .top_p
-        .as_ref()
-        .filter(|top_p| top_p.as_f64() != Some(1.0))
-    {
+    if let Some(top_p) = sampling.top_p.as_ref().filter(|top_p| top_p.as_f64() != Some(1.0)) {
         // Newer models refuse both.
         if sampling.temperature.is_some() || thinks {
             writing.drop(Field::TopP);
@@ -195,10 +180,7 @@ fn write_sampling(
         (Field::Seed, sampling.seed.is_some()),
         (Field::N, sampling.n.is_some_and(|n| n != 1)),
         (Field::Logprobs, sampling.logprobs),
-        (
-            Field::TopLogprobs,
-            sampling.logprobs && sampling.top_logprobs.is_some_and(|top| top > 0),
-        ),
+        (Field::TopLogprobs, sampling.logprobs && sampling.top_logprobs.is_some_and(|top| top > 0)),
         (Field::LogitBias, sampling.logit_bias.is_some()),
     ] {
         if said {

@@ -32,12 +32,7 @@ pub(in crate::translate) fn read_request<'a>(
     request.sampling.top_k = fields.number("top_k")?;
     request.max_output = fields.count("max_tokens")?;
     let stops = root.key("stop_sequences");
-    for (at, stop) in fields
-        .array("stop_sequences")?
-        .unwrap_or_default()
-        .into_iter()
-        .enumerate()
-    {
+    for (at, stop) in fields.array("stop_sequences")?.unwrap_or_default().into_iter().enumerate() {
         match stop {
             Json::String(stop) => request.stop.push(stop),
             _ => return Err(stops.index(at).bad("must be a string")),
@@ -93,11 +88,7 @@ fn read_messages<'a>(
         }
         let parts = read_content(&mut message, "content", dropped)?;
         message.finish(dropped);
-        request.messages.push(Message {
-            role,
-            parts,
-            origin: at,
-        });
+        request.messages.push(Message { role, parts, origin: at });
     }
     Ok(())
 }
@@ -130,10 +121,7 @@ fn read_content<'a>(
 /// Adds a block; a bare signature of Gemini's goes onto the block it precedes.
 fn push<'a>(parts: &mut Vec<Part<'a>>, mut part: Part<'a>) {
     if let Part::ToolCall(call) = &mut part
-        && let Some(Part::Thinking {
-            text,
-            signature: Some(carried),
-        }) = parts.last()
+        && let Some(Part::Thinking { text, signature: Some(carried) }) = parts.last()
         && text.is_empty()
         && carried.family == crate::translate::conversation::Family::Google
     {
@@ -164,11 +152,7 @@ fn read_block<'a>(
                 signature: None,
             }
         }
-        "image" => Part::Image {
-            source: read_source(&mut fields, dropped)?,
-            detail: None,
-            cache,
-        },
+        "image" => Part::Image { source: read_source(&mut fields, dropped)?, detail: None, cache },
         "document" => read_document(&mut fields, cache, dropped)?,
         "search_result" => read_search_result(&mut fields, cache, dropped)?,
         "thinking" => {
@@ -254,9 +238,7 @@ fn read_document<'a>(
 ) -> Result<Part<'a>, BadRequest> {
     let path = fields.path;
     let citations = match fields.take("citations") {
-        Some(config) => Fields::new(config, path.key("citations"))?
-            .bool("enabled")?
-            .unwrap_or(false),
+        Some(config) => Fields::new(config, path.key("citations"))?.bool("enabled")?.unwrap_or(false),
         None => false,
     };
     Ok(Part::Document {
@@ -287,12 +269,7 @@ fn read_search_result<'a>(
         let path = fields.path;
         dropped.add(path.key("citations").name());
     }
-    Ok(Part::Text {
-        text: Cow::Owned(text),
-        citations: Vec::new(),
-        cache,
-        signature: None,
-    })
+    Ok(Part::Text { text: Cow::Owned(text), citations: Vec::new(), cache, signature: None })
 }
 
 fn read_cache(fields: &mut Fields<'_, '_>) -> Result<Option<Cache>, BadRequest> {
@@ -346,14 +323,10 @@ fn read_tools<'a>(
         "none" => ToolChoice::None,
         "tool" => ToolChoice::Named(choice.required_string("name")?),
         other => {
-            return Err(path
-                .key("type")
-                .bad(format!("must be auto, any, tool or none, not {other:?}")));
+            return Err(path.key("type").bad(format!("must be auto, any, tool or none, not {other:?}")));
         }
     });
-    request.parallel_tools = choice
-        .bool("disable_parallel_tool_use")?
-        .map(|disabled| !disabled);
+    request.parallel_tools = choice.bool("disable_parallel_tool_use")?.map(|disabled| !disabled);
     choice.finish(dropped);
     Ok(())
 }
@@ -390,8 +363,7 @@ fn read_output_config<'a>(
     let mut config = Fields::new(config, path)?;
     if let Some(name) = config.string("effort")? {
         let effort = Effort::parse(&name).ok_or_else(|| {
-            path.key("effort")
-                .bad(format!("must be low, medium, high, xhigh or max, not {name:?}"))
+            path.key("effort").bad(format!("must be low, medium, high, xhigh or max, not {name:?}"))
         })?;
         let wish = request.reasoning.get_or_insert_default();
         // Effort also shapes answers without thinking, but only as thinking can it leave the dialect.
@@ -405,9 +377,7 @@ fn read_output_config<'a>(
         match format.required_string("type")?.as_ref() {
             "json_schema" => {}
             other => {
-                return Err(path
-                    .key("type")
-                    .bad(format!("must be json_schema, not {other:?}")));
+                return Err(path.key("type").bad(format!("must be json_schema, not {other:?}")));
             }
         }
         let schema = openai_chat::read_schema(&mut format, "schema")?;

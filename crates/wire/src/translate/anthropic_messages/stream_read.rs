@@ -89,7 +89,10 @@ pub(in crate::translate) struct StreamReader {
 
 impl Reader for StreamReader {
     fn knows(&self, name: &[u8]) -> bool {
-        name.starts_with(b"message") || name.starts_with(b"content_block") || name == b"error" || name == b"ping"
+        name.starts_with(b"message")
+            || name.starts_with(b"content_block")
+            || name == b"error"
+            || name == b"ping"
     }
 
     fn event(&mut self, _name: Option<&[u8]>, data: &[u8], sink: &mut Sink<'_>) {
@@ -131,12 +134,12 @@ impl Reader for StreamReader {
                     ))
                 });
             }
-            "error" => sink(Event::Fail(
-                match body.error.map(|error| json::parse(error.get().as_bytes(), &[])) {
+            "error" => {
+                sink(Event::Fail(match body.error.map(|error| json::parse(error.get().as_bytes(), &[])) {
                     Some(Ok(error)) => Failure::read_event(error),
                     _ => Failure::upstream("the provider reported an error that cannot be read"),
-                },
-            )),
+                }))
+            }
             // `ping`, and events yet to be invented.
             _ => {}
         }
@@ -212,20 +215,14 @@ impl StreamReader {
         if self.open.take().is_some() {
             sink(Event::Close);
         }
-        let explanation = delta
-            .stop_details
-            .and_then(|details| details.explanation)
-            .map(|text| text.0);
+        let explanation = delta.stop_details.and_then(|details| details.explanation).map(|text| text.0);
         match stop_of(&reason, delta.stop_sequence.map(|text| text.0), explanation) {
             Some(stop) => {
                 self.stopped = true;
                 sink(Event::Stop(stop));
             }
             None => {
-                let message = format!(
-                    "the provider broke the answer off with stop_reason {:?}",
-                    &*reason
-                );
+                let message = format!("the provider broke the answer off with stop_reason {:?}", &*reason);
                 sink(Event::Fail(Failure::upstream(message)));
             }
         }

@@ -93,11 +93,7 @@ impl StreamWriter {
     }
 
     fn open(&mut self, open: &Open<'_>, out: &mut Vec<u8>) {
-        if let Open::Tool {
-            signature: Some(signature),
-            ..
-        } = open
-        {
+        if let Open::Tool { signature: Some(signature), .. } = open {
             self.bare_signature(Family::Google, signature, out);
         }
         let index = self.blocks;
@@ -161,11 +157,7 @@ impl StreamWriter {
             return;
         }
         // A signature that comes in pieces is named once.
-        let data = if self.signed {
-            data.into()
-        } else {
-            signature_text(HOME, family, data)
-        };
+        let data = if self.signed { data.into() } else { signature_text(HOME, family, data) };
         self.signed = true;
         self.delta_object(out, |delta| {
             delta.string("type", "signature_delta");

@@ -31,11 +31,7 @@ pub(in crate::translate) fn thinking(request: &Request<'_>, writing: &mut Writin
         return Thinking::Unsaid;
     };
     if wish.effort == Some(Effort::None) {
-        return if writing.target.never_thinks {
-            Thinking::Unsaid
-        } else {
-            Thinking::Disabled
-        };
+        return if writing.target.never_thinks { Thinking::Unsaid } else { Thinking::Disabled };
     }
     let forced = matches!(
         request.tool_choice,
@@ -55,9 +51,7 @@ pub(in crate::translate) fn thinking(request: &Request<'_>, writing: &mut Writin
         return Thinking::Unsaid;
     }
     let wanted = wish.budget.or(wish.effort.map(Effort::budget));
-    let wanted = wanted
-        .unwrap_or_else(|| Effort::Medium.budget())
-        .max(LEAST_BUDGET);
+    let wanted = wanted.unwrap_or_else(|| Effort::Medium.budget()).max(LEAST_BUDGET);
     let most = request.max_output.or(writing.target.max_output);
     match most {
         None => Thinking::Budget(wanted),
@@ -75,28 +69,20 @@ pub(in crate::translate) fn thinking(request: &Request<'_>, writing: &mut Writin
 
 /// Whether the last assistant message, if it waits for tool results, begins with thinking of Anthropic's own.
 fn can_resume_thinking(request: &Request<'_>) -> bool {
-    let ends_with_results = request.messages.last().is_some_and(|last| {
-        last.parts
-            .iter()
-            .any(|part| matches!(part, Part::ToolResult { .. }))
-    });
+    let ends_with_results = request
+        .messages
+        .last()
+        .is_some_and(|last| last.parts.iter().any(|part| matches!(part, Part::ToolResult { .. })));
     if !ends_with_results {
         return true;
     }
-    let turn = request
-        .messages
-        .iter()
-        .rev()
-        .find(|message| message.role == Role::Assistant);
-    turn.and_then(|turn| turn.parts.first())
-        .is_some_and(|part| match part {
-            Part::Thinking {
-                signature: Some(signature),
-                ..
-            }
-            | Part::Redacted(signature) => signature.family == HOME,
-            _ => false,
-        })
+    let turn = request.messages.iter().rev().find(|message| message.role == Role::Assistant);
+    turn.and_then(|turn| turn.parts.first()).is_some_and(|part| match part {
+        Part::Thinking { signature: Some(signature), .. } | Part::Redacted(signature) => {
+            signature.family == HOME
+        }
+        _ => false,
+    })
 }
 
 pub(in crate::translate) fn max_tokens(

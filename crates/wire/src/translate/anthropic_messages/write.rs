@@ -87,16 +87,11 @@ pub(in crate::translate) fn turns<'t>(
     }
     if turns.is_empty() {
         // Somebody has to be answered.
-        turns.push(Turn {
-            role: Role::User,
-            origin: 0,
-            parts: std::mem::take(&mut system),
-        });
+        turns.push(Turn { role: Role::User, origin: 0, parts: std::mem::take(&mut system) });
     }
     for turn in &mut turns {
         // Results answer the turn before and have to come first.
-        turn.parts
-            .sort_by_key(|part| !matches!(part, Part::ToolResult { .. }));
+        turn.parts.sort_by_key(|part| !matches!(part, Part::ToolResult { .. }));
     }
     (system, turns)
 }
@@ -108,11 +103,7 @@ fn write_system(
 ) -> Result<(), BadRequest> {
     match parts {
         [] => {}
-        [
-            Part::Text {
-                text, cache: None, ..
-            },
-        ] => {
+        [Part::Text { text, cache: None, .. }] => {
             if !text.is_empty() {
                 body.string("system", text);
             }
@@ -144,12 +135,7 @@ fn write_turn(list: &mut Array<'_>, turn: &Turn<'_>, writing: &mut Writing<'_>) 
         Role::Assistant => "assistant",
         Role::System => "system",
     };
-    if let [
-        Part::Text {
-            text, cache: None, ..
-        },
-    ] = turn.parts.as_slice()
-    {
+    if let [Part::Text { text, cache: None, .. }] = turn.parts.as_slice() {
         if !text.is_empty() {
             list.object(|message| {
                 message.string("role", role);
@@ -186,31 +172,20 @@ fn write_part(
     writing: &mut Writing<'_>,
 ) -> Result<(), BadRequest> {
     match part {
-        Part::Text {
-            text,
-            cache,
-            signature,
-            ..
-        } => {
+        Part::Text { text, cache, signature, .. } => {
             if signature.is_some() {
                 writing.drop(Field::Thinking);
             }
             write_text(list, text, *cache);
         }
         Part::Refusal(text) => write_text(list, text, None),
-        Part::Image {
-            source,
-            detail,
-            cache,
-        } => {
+        Part::Image { source, detail, cache } => {
             if detail.as_deref().is_some_and(|detail| detail != "auto") {
                 writing.drop(Field::ImageDetail);
             }
             if matches!(source, Source::File(_)) {
-                return Err(writing.bad(
-                    origin,
-                    "an image by file id cannot cross to another provider; send its data",
-                ));
+                return Err(writing
+                    .bad(origin, "an image by file id cannot cross to another provider; send its data"));
             }
             list.object(|block| {
                 block.string("type", "image");
@@ -218,13 +193,7 @@ fn write_part(
                 write_cache(block, *cache);
             });
         }
-        Part::Document {
-            source,
-            title,
-            context,
-            citations,
-            cache,
-        } => {
+        Part::Document { source, title, context, citations, cache } => {
             let source = document_source(source, origin, writing)?;
             list.object(|block| {
                 block.string("type", "document");
@@ -238,22 +207,13 @@ fn write_part(
             });
         }
         Part::Audio { .. } => return Err(writing.bad(origin, "this provider takes no audio")),
-        Part::Thinking {
-            text,
-            signature:
-                Some(Signature {
-                    family: Family::Anthropic,
-                    data,
-                }),
-        } => list.object(|block| {
-            block.string("type", "thinking");
-            block.string("thinking", text);
-            block.string("signature", data);
-        }),
-        Part::Redacted(Signature {
-            family: Family::Anthropic,
-            data,
-        }) => list.object(|block| {
+        Part::Thinking { text, signature: Some(Signature { family: Family::Anthropic, data }) } => list
+            .object(|block| {
+                block.string("type", "thinking");
+                block.string("thinking", text);
+                block.string("signature", data);
+            }),
+        Part::Redacted(Signature { family: Family::Anthropic, data }) => list.object(|block| {
             block.string("type", "redacted_thinking");
             block.string("data", data);
         }),
@@ -265,12 +225,7 @@ fn write_part(
             }
             write_tool_call(list, call);
         }
-        Part::ToolResult {
-            id,
-            content,
-            is_error,
-            cache,
-        } => {
+        Part::ToolResult { id, content, is_error, cache } => {
             return write_tool_result(list, (id, content, *is_error, *cache), origin, writing);
         }
     }
@@ -311,11 +266,7 @@ fn write_tool_result(
         block.string("tool_use_id", &plain_id(id));
         match content {
             [] => {}
-            [
-                Part::Text {
-                    text, cache: None, ..
-                },
-            ] => block.string("content", text),
+            [Part::Text { text, cache: None, .. }] => block.string("content", text),
             parts => block.array("content", |items| {
                 for part in parts {
                     if result.is_ok() {
@@ -343,10 +294,9 @@ fn document_source<'a>(
             .filter(|_| media_type.starts_with("text/") || media_type == "application/json")
             .map(|text| Source::PlainText(Cow::Owned(text)))
             .ok_or_else(|| writing.bad(origin, "this provider takes documents as PDF or text only")),
-        Source::File(_) => Err(writing.bad(
-            origin,
-            "a document by file id cannot cross to another provider; send its data",
-        )),
+        Source::File(_) => {
+            Err(writing.bad(origin, "a document by file id cannot cross to another provider; send its data"))
+        }
         other => Ok(other.clone()),
     }
 }

@@ -133,10 +133,7 @@ fn stop_of(reason: &str) -> Option<Stop<'static>> {
 }
 
 fn anthropic<'a>(data: Cow<'a, str>) -> Signature<'a> {
-    Signature {
-        family: Family::Anthropic,
-        data,
-    }
+    Signature { family: Family::Anthropic, data }
 }
 
 pub(in crate::translate) fn read_answer<'a>(
@@ -147,12 +144,7 @@ pub(in crate::translate) fn read_answer<'a>(
         BadAnswer::new(format!("the provider's answer is not a Converse answer: {error}"))
     })?;
     let mut parts = Vec::new();
-    for block in converse
-        .output
-        .message
-        .map(|message| message.content)
-        .unwrap_or_default()
-    {
+    for block in converse.output.message.map(|message| message.content).unwrap_or_default() {
         read_block(block, &mut parts, dropped)?;
     }
     let stop = stop_of(&converse.stop_reason).ok_or_else(|| {
@@ -162,11 +154,7 @@ pub(in crate::translate) fn read_answer<'a>(
         ))
     })?;
     Ok(Answer {
-        choices: vec![Choice {
-            parts,
-            stop,
-            logprobs: None,
-        }],
+        choices: vec![Choice { parts, stop, logprobs: None }],
         usage: converse.usage.as_ref().map(TokenUsage::usage),
         ..Answer::default()
     })
@@ -200,12 +188,7 @@ fn read_block<'a>(
         }
     } else if let Some(cited) = block.citations_content {
         dropped.add("output.message.content[].citationsContent.citations");
-        for text in cited
-            .content
-            .unwrap_or_default()
-            .into_iter()
-            .filter_map(|part| part.text)
-        {
+        for text in cited.content.unwrap_or_default().into_iter().filter_map(|part| part.text) {
             parts.push(Part::text(text.0));
         }
     } else {
@@ -270,11 +253,7 @@ impl Reader for StreamReader {
                     self.close(sink);
                     let id = tool.tool_use_id.as_deref().unwrap_or_default();
                     let name = tool.name.as_deref().unwrap_or_default();
-                    sink(Event::Open(Open::Tool {
-                        id,
-                        name,
-                        signature: None,
-                    }));
+                    sink(Event::Open(Open::Tool { id, name, signature: None }));
                     self.open = Some((index, Kind::Tool));
                 }
             }
@@ -320,9 +299,7 @@ impl StreamReader {
             self.open(index, Kind::Text, sink);
             sink(Event::Delta(text));
         } else if let Some(tool) = &delta.tool_use {
-            let piece = tool
-                .input
-                .and_then(|input| serde_json::from_str::<Text<'_>>(input.get()).ok());
+            let piece = tool.input.and_then(|input| serde_json::from_str::<Text<'_>>(input.get()).ok());
             match piece {
                 Some(piece) if self.open == Some((index, Kind::Tool)) => sink(Event::Delta(&piece)),
                 _ => {
@@ -352,11 +329,7 @@ impl StreamReader {
             return;
         }
         self.close(sink);
-        sink(Event::Open(if kind == Kind::Thinking {
-            Open::Thinking
-        } else {
-            Open::Text
-        }));
+        sink(Event::Open(if kind == Kind::Thinking { Open::Thinking } else { Open::Text }));
         self.open = Some((index, kind));
     }
 

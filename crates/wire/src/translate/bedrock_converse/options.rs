@@ -21,11 +21,7 @@ pub(super) fn write_inference(
         if request.max_output.is_some() || thinks {
             config.integer("maxTokens", max_tokens(request, thinking, writing));
         }
-        match sampling
-            .temperature
-            .as_ref()
-            .and_then(|number| Some((number, number.as_f64()?)))
-        {
+        match sampling.temperature.as_ref().and_then(|number| Some((number, number.as_f64()?))) {
             None => {}
             Some((_, value)) if thinks && value != 1.0 => writing.drop(Field::Temperature),
             Some(_) if thinks => {}
@@ -35,11 +31,7 @@ pub(super) fn write_inference(
             }
             Some((number, _)) => config.raw("temperature", &number.to_string()),
         }
-        if let Some(top_p) = sampling
-            .top_p
-            .as_ref()
-            .filter(|top_p| top_p.as_f64() != Some(1.0))
-        {
+        if let Some(top_p) = sampling.top_p.as_ref().filter(|top_p| top_p.as_f64() != Some(1.0)) {
             if thinks || sampling.temperature.is_some() {
                 writing.drop(Field::TopP);
             } else {
@@ -109,18 +101,8 @@ pub(super) fn write_tools(body: &mut Object<'_>, request: &Request<'_>, writing:
                     write_cache(list, cache);
                 };
             for tool in &tools {
-                let schema = tool
-                    .schema
-                    .as_deref()
-                    .filter(|schema| *schema != "{}")
-                    .unwrap_or(empty_schema);
-                spec(
-                    &tool.name,
-                    tool.description.as_deref(),
-                    schema,
-                    tool.strict == Some(true),
-                    tool.cache,
-                );
+                let schema = tool.schema.as_deref().filter(|schema| *schema != "{}").unwrap_or(empty_schema);
+                spec(&tool.name, tool.description.as_deref(), schema, tool.strict == Some(true), tool.cache);
             }
             for name in used {
                 spec(name, None, empty_schema, false, None);
@@ -135,9 +117,7 @@ pub(super) fn write_tools(body: &mut Object<'_>, request: &Request<'_>, writing:
                 config.object("toolChoice", |choice| choice.object("any", |_| {}));
             }
             Some(ToolChoice::Named(name)) => {
-                config.object("toolChoice", |choice| {
-                    choice.object("tool", |tool| tool.string("name", name))
-                });
+                config.object("toolChoice", |choice| choice.object("tool", |tool| tool.string("name", name)));
             }
         }
     });

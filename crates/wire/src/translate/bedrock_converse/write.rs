@@ -22,10 +22,7 @@ pub(in crate::translate) fn write_request(
     let thinking = if is_claude {
         thinking(request, writing)
     } else {
-        if request
-            .reasoning
-            .is_some_and(|wish| wish.effort != Some(Effort::None))
-        {
+        if request.reasoning.is_some_and(|wish| wish.effort != Some(Effort::None)) {
             writing.drop(Field::Reasoning);
         }
         Thinking::Unsaid
@@ -39,11 +36,7 @@ pub(in crate::translate) fn write_request(
     });
     result?;
     writing.drop_openai(request);
-    let method = if writing.target.stream {
-        "converse-stream"
-    } else {
-        "converse"
-    };
+    let method = if writing.target.stream { "converse-stream" } else { "converse" };
     Ok((format!("/model/{}/{method}", escape(writing.target.model)), out))
 }
 
@@ -93,14 +86,7 @@ fn write_conversation(
             });
             if !empty {
                 list.object(|message| {
-                    message.string(
-                        "role",
-                        if turn.role == Role::Assistant {
-                            "assistant"
-                        } else {
-                            "user"
-                        },
-                    );
+                    message.string("role", if turn.role == Role::Assistant { "assistant" } else { "user" });
                     message.key("content").extend_from_slice(&content);
                 });
             }
@@ -125,24 +111,14 @@ fn write_part(
             marker = *cache;
         }
         Part::Refusal(text) => list.object(|block| block.string("text", text)),
-        Part::Image {
-            source,
-            detail,
-            cache,
-        } => {
+        Part::Image { source, detail, cache } => {
             if detail.as_deref().is_some_and(|detail| detail != "auto") {
                 writing.drop(Field::ImageDetail);
             }
             write_image(list, source, origin, writing)?;
             marker = *cache;
         }
-        Part::Document {
-            source,
-            title,
-            context,
-            citations,
-            cache,
-        } => {
+        Part::Document { source, title, context, citations, cache } => {
             write_document(
                 list,
                 source,
@@ -153,28 +129,17 @@ fn write_part(
             marker = *cache;
         }
         Part::Audio { .. } => return Err(writing.bad(origin, "this provider takes no audio here")),
-        Part::Thinking {
-            text,
-            signature:
-                Some(Signature {
-                    family: Family::Anthropic,
-                    data,
-                }),
-        } => list.object(|block| {
-            block.object("reasoningContent", |content| {
-                content.object("reasoningText", |reasoning| {
-                    reasoning.string("text", text);
-                    reasoning.string("signature", data);
+        Part::Thinking { text, signature: Some(Signature { family: Family::Anthropic, data }) } => list
+            .object(|block| {
+                block.object("reasoningContent", |content| {
+                    content.object("reasoningText", |reasoning| {
+                        reasoning.string("text", text);
+                        reasoning.string("signature", data);
+                    });
                 });
-            });
-        }),
-        Part::Redacted(Signature {
-            family: Family::Anthropic,
-            data,
-        }) => list.object(|block| {
-            block.object("reasoningContent", |content| {
-                content.string("redactedContent", data)
-            });
+            }),
+        Part::Redacted(Signature { family: Family::Anthropic, data }) => list.object(|block| {
+            block.object("reasoningContent", |content| content.string("redactedContent", data));
         }),
         Part::Thinking { .. } | Part::Redacted(_) => writing.drop(Field::Thinking),
         Part::ToolCall(call) => {
@@ -187,12 +152,7 @@ fn write_part(
             });
             marker = call.cache;
         }
-        Part::ToolResult {
-            id,
-            content,
-            is_error,
-            cache,
-        } => {
+        Part::ToolResult { id, content, is_error, cache } => {
             write_tool_result(list, id, content, *is_error, origin, writing)?;
             marker = *cache;
         }
@@ -236,10 +196,9 @@ fn write_image(
                 "image/gif" => "gif",
                 "image/webp" => "webp",
                 _ => {
-                    return Err(writing.bad(
-                        origin,
-                        "this provider takes images as png, jpeg, gif or webp only",
-                    ));
+                    return Err(
+                        writing.bad(origin, "this provider takes images as png, jpeg, gif or webp only")
+                    );
                 }
             };
             write(list, format, &|source| source.string("bytes", data));
@@ -247,15 +206,12 @@ fn write_image(
         Source::Url(url) if url.starts_with("s3://") => {
             let (_, format) = url.rsplit_once('.').unwrap_or_default();
             let format = if format == "jpg" { "jpeg" } else { format };
-            write(list, format, &|source| {
-                source.object("s3Location", |place| place.string("uri", url))
-            });
+            write(list, format, &|source| source.object("s3Location", |place| place.string("uri", url)));
         }
         _ => {
-            return Err(writing.bad(
-                origin,
-                "this provider does not fetch images by address; send a data URL",
-            ));
+            return Err(
+                writing.bad(origin, "this provider does not fetch images by address; send a data URL")
+            );
         }
     }
     Ok(())
@@ -284,10 +240,9 @@ fn write_document(
         },
         Source::PlainText(text) => ("txt", None, Some(Cow::Borrowed(text.as_ref()))),
         Source::Url(_) | Source::File(_) => {
-            return Err(writing.bad(
-                origin,
-                "this provider does not fetch documents; send the document's data",
-            ));
+            return Err(
+                writing.bad(origin, "this provider does not fetch documents; send the document's data")
+            );
         }
     };
     list.object(|block| {
@@ -310,19 +265,11 @@ fn write_document(
 /// Bedrock takes letters, digits, single spaces, hyphens and brackets in names.
 fn plain_name(title: Option<&str>) -> String {
     let kept = |c: char| {
-        if c.is_alphanumeric() || "-()[]".contains(c) {
-            c
-        } else {
-            ' '
-        }
+        if c.is_alphanumeric() || "-()[]".contains(c) { c } else { ' ' }
     };
     let name: String = title.unwrap_or_default().chars().map(kept).collect();
     let name = name.split_whitespace().collect::<Vec<_>>().join(" ");
-    if name.is_empty() {
-        "document".to_owned()
-    } else {
-        name
-    }
+    if name.is_empty() { "document".to_owned() } else { name }
 }
 
 fn write_tool_result(

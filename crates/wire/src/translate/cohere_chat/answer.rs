@@ -101,32 +101,20 @@ pub(in crate::translate) fn read_answer<'a>(
     dropped: &mut Dropped,
 ) -> Result<Answer<'a>, BadAnswer> {
     let chat: Chat<'a> = serde_json::from_slice(body).map_err(|error| {
-        BadAnswer::new(format!(
-            "the provider's answer is not a Cohere chat answer: {error}"
-        ))
+        BadAnswer::new(format!("the provider's answer is not a Cohere chat answer: {error}"))
     })?;
-    if chat
-        .message
-        .citations
-        .is_some_and(|list| !matches!(list.get(), "null" | "[]"))
-    {
+    if chat.message.citations.is_some_and(|list| !matches!(list.get(), "null" | "[]")) {
         dropped.add("message.citations");
     }
     let mut parts = Vec::new();
     if let Some(plan) = chat.message.tool_plan.filter(|plan| !plan.is_empty()) {
-        parts.push(Part::Thinking {
-            text: plan.0,
-            signature: None,
-        });
+        parts.push(Part::Thinking { text: plan.0, signature: None });
     }
     for content in chat.message.content.unwrap_or_default() {
         if let Some(text) = content.text {
             parts.push(Part::text(text.0));
         } else if let Some(text) = content.thinking {
-            parts.push(Part::Thinking {
-                text: text.0,
-                signature: None,
-            });
+            parts.push(Part::Thinking { text: text.0, signature: None });
         }
     }
     for call in chat.message.tool_calls.unwrap_or_default() {
@@ -134,39 +122,22 @@ pub(in crate::translate) fn read_answer<'a>(
         let function = call.function.ok_or_else(broken)?;
         let name = function.name.ok_or_else(broken)?.0;
         let arguments = function.arguments.unwrap_or_default().0;
-        let arguments = if arguments.trim().is_empty() {
-            Cow::Borrowed("{}")
-        } else {
-            arguments
-        };
+        let arguments = if arguments.trim().is_empty() { Cow::Borrowed("{}") } else { arguments };
         if !json::is_object(&arguments) {
             return Err(BadAnswer::new(format!(
                 "the model called {name:?} with arguments that are not a JSON object"
             )));
         }
         let id = call.id.ok_or_else(broken)?.0;
-        parts.push(Part::ToolCall(ToolCall {
-            id,
-            name,
-            arguments,
-            cache: None,
-            signature: None,
-        }));
+        parts.push(Part::ToolCall(ToolCall { id, name, arguments, cache: None, signature: None }));
     }
     let reason = chat.finish_reason.unwrap_or_default();
     let stop = stop_of(&reason).ok_or_else(|| {
-        BadAnswer::new(format!(
-            "the provider broke the answer off with finish_reason {:?}",
-            &*reason
-        ))
+        BadAnswer::new(format!("the provider broke the answer off with finish_reason {:?}", &*reason))
     })?;
     Ok(Answer {
         id: chat.id.map(|id| id.0),
-        choices: vec![Choice {
-            parts,
-            stop,
-            logprobs: None,
-        }],
+        choices: vec![Choice { parts, stop, logprobs: None }],
         usage: chat.usage.as_ref().map(UsageBody::usage),
         ..Answer::default()
     })
@@ -232,10 +203,7 @@ impl Reader for StreamReader {
         };
         let message = body.delta.as_ref().and_then(|delta| delta.message.as_ref());
         match &*body.kind {
-            "message-start" => sink(Event::Start(Start {
-                id: body.id.as_deref(),
-                ..Start::default()
-            })),
+            "message-start" => sink(Event::Start(Start { id: body.id.as_deref(), ..Start::default() })),
             "content-start" | "content-delta" => self.content(message, sink),
             "tool-plan-delta" => {
                 if let Some(plan) = message.and_then(|message| message.tool_plan.as_deref()) {
@@ -270,17 +238,13 @@ impl StreamReader {
     fn call(&mut self, kind: &str, message: Option<&MessageDelta<'_>>, sink: &mut Sink<'_>) {
         let raw = message.and_then(|message| message.tool_calls).map(RawValue::get);
         let Some(call) = raw.and_then(|raw| serde_json::from_str::<Call<'_>>(raw).ok()) else {
-            sink(Event::Fail(Failure::upstream(
-                "the provider streamed a tool call that cannot be read",
-            )));
+            sink(Event::Fail(Failure::upstream("the provider streamed a tool call that cannot be read")));
             return;
         };
         let function = call.function.as_ref();
         if kind == "tool-call-start" {
             self.close(sink);
-            let name = function
-                .and_then(|function| function.name.as_deref())
-                .unwrap_or_default();
+            let name = function.and_then(|function| function.name.as_deref()).unwrap_or_default();
             sink(Event::Open(Open::Tool {
                 id: call.id.as_deref().unwrap_or_default(),
                 name,
@@ -304,11 +268,7 @@ impl StreamReader {
         }
         if self.open != Some(kind) {
             self.close(sink);
-            sink(Event::Open(if kind == Kind::Thinking {
-                Open::Thinking
-            } else {
-                Open::Text
-            }));
+            sink(Event::Open(if kind == Kind::Thinking { Open::Thinking } else { Open::Text }));
             self.open = Some(kind);
         }
         sink(Event::Delta(text));
@@ -339,10 +299,8 @@ impl StreamReader {
             }
             (error, _) => {
                 let detail = error.map(|error| format!(": {}", &*error)).unwrap_or_default();
-                let message = format!(
-                    "the provider broke the answer off with finish_reason {:?}{detail}",
-                    &*reason
-                );
+                let message =
+                    format!("the provider broke the answer off with finish_reason {:?}{detail}", &*reason);
                 sink(Event::Fail(Failure::upstream(message)));
             }
         }

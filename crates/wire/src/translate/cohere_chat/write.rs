@@ -53,13 +53,7 @@ fn write_user(
 ) -> Result<(), BadRequest> {
     let mut rest = Vec::new();
     for part in &message.parts {
-        let Part::ToolResult {
-            id,
-            content,
-            is_error,
-            cache,
-        } = part
-        else {
+        let Part::ToolResult { id, content, is_error, cache } = part else {
             rest.push(part);
             continue;
         };
@@ -71,13 +65,7 @@ fn write_user(
         }
         let texts: Vec<&str> = content
             .iter()
-            .filter_map(|part| {
-                if let Part::Text { text, .. } = part {
-                    Some(text.as_ref())
-                } else {
-                    None
-                }
-            })
+            .filter_map(|part| if let Part::Text { text, .. } = part { Some(text.as_ref()) } else { None })
             .collect();
         list.object(|tool| {
             tool.string("role", "tool");
@@ -104,9 +92,7 @@ fn write_message<'p, P: std::borrow::Borrow<Part<'p>>>(
     list.object(|message| {
         message.string("role", role);
         if let [only] = parts
-            && let Part::Text {
-                text, cache: None, ..
-            } = only.borrow()
+            && let Part::Text { text, cache: None, .. } = only.borrow()
         {
             message.string("content", text);
             return;
@@ -136,11 +122,7 @@ fn write_part(
             write_text(items, text);
         }
         Part::Refusal(text) => write_text(items, text),
-        Part::Image {
-            source,
-            detail,
-            cache,
-        } => {
+        Part::Image { source, detail, cache } => {
             if cache.is_some() {
                 writing.drop(Field::CacheMarker);
             }
@@ -148,10 +130,8 @@ fn write_part(
                 Source::Url(url) => url.clone(),
                 Source::Base64 { media_type, data } => Cow::Owned(format!("data:{media_type};base64,{data}")),
                 Source::File(_) | Source::PlainText(_) => {
-                    return Err(writing.bad(
-                        origin,
-                        "an image by file id cannot cross to another provider; send its data",
-                    ));
+                    return Err(writing
+                        .bad(origin, "an image by file id cannot cross to another provider; send its data"));
                 }
             };
             items.object(|item| {
@@ -203,10 +183,7 @@ fn write_assistant(
         for part in &message.parts {
             match part {
                 // Cohere takes back its own thinking, which is never signed.
-                Part::Thinking {
-                    text,
-                    signature: None,
-                } => items.object(|item| {
+                Part::Thinking { text, signature: None } => items.object(|item| {
                     item.string("type", "thinking");
                     item.string("thinking", text);
                 }),
@@ -221,13 +198,7 @@ fn write_assistant(
     let calls: Vec<_> = message
         .parts
         .iter()
-        .filter_map(|part| {
-            if let Part::ToolCall(call) = part {
-                Some(call)
-            } else {
-                None
-            }
-        })
+        .filter_map(|part| if let Part::ToolCall(call) = part { Some(call) } else { None })
         .collect();
     if empty && calls.is_empty() {
         return Ok(());
@@ -299,9 +270,7 @@ fn write_tools(body: &mut Object<'_>, request: &Request<'_>, writing: &mut Writi
 
 fn write_options(body: &mut Object<'_>, request: &Request<'_>, writing: &mut Writing<'_>) {
     let sampling = &request.sampling;
-    let most = request
-        .max_output
-        .map(|most| writing.target.max_output.map_or(most, |limit| most.min(limit)));
+    let most = request.max_output.map(|most| writing.target.max_output.map_or(most, |limit| most.min(limit)));
     if let Some(most) = most {
         body.integer("max_tokens", most);
     }
@@ -321,10 +290,7 @@ fn write_options(body: &mut Object<'_>, request: &Request<'_>, writing: &mut Wri
         (Field::User, request.user.is_some()),
         (
             Field::ServiceTier,
-            request
-                .service_tier
-                .as_deref()
-                .is_some_and(|tier| tier != "auto" && tier != "default"),
+            request.service_tier.as_deref().is_some_and(|tier| tier != "auto" && tier != "default"),
         ),
         (Field::Stop, request.stop.len() > 5),
     ] {
@@ -358,10 +324,7 @@ fn write_options(body: &mut Object<'_>, request: &Request<'_>, writing: &mut Wri
         }
         thinking.string("type", "enabled");
         if let Some(budget) = budget {
-            thinking.integer(
-                "token_budget",
-                most.map_or(budget, |most| budget.min(most - most / 4)),
-            );
+            thinking.integer("token_budget", most.map_or(budget, |most| budget.min(most - most / 4)));
         }
     });
 }

@@ -106,10 +106,7 @@ impl PartBody<'_> {
         [
             (self.inline_data.is_some(), "content.parts[].inlineData"),
             (self.executable_code.is_some(), "content.parts[].executableCode"),
-            (
-                self.code_execution_result.is_some(),
-                "content.parts[].codeExecutionResult",
-            ),
+            (self.code_execution_result.is_some(), "content.parts[].codeExecutionResult"),
         ]
         .into_iter()
         .find_map(|(there, name)| there.then_some(name))
@@ -133,11 +130,7 @@ pub(in crate::translate) fn read_answer<'a>(
     for candidate in generated.candidates.unwrap_or_default() {
         let mut parts = Vec::new();
         let mut text = String::new();
-        for part in candidate
-            .content
-            .and_then(|content| content.parts)
-            .unwrap_or_default()
-        {
+        for part in candidate.content.and_then(|content| content.parts).unwrap_or_default() {
             if let Some(name) = part.unknown() {
                 dropped.add(name);
             }
@@ -149,24 +142,13 @@ pub(in crate::translate) fn read_answer<'a>(
         let called = parts.iter().any(|part| matches!(part, Part::ToolCall(_)));
         let reason = candidate.finish_reason.unwrap_or_default();
         let stop = stop_of(&reason, candidate.finish_message.as_deref(), called).map_err(BadAnswer::new)?;
-        let logprobs = candidate
-            .logprobs_result
-            .map(|logprobs| Cow::Owned(logprobs.openai()));
-        choices.push(Choice {
-            parts,
-            stop,
-            logprobs,
-        });
+        let logprobs = candidate.logprobs_result.map(|logprobs| Cow::Owned(logprobs.openai()));
+        choices.push(Choice { parts, stop, logprobs });
     }
-    if let (true, Some(stop)) = (
-        choices.is_empty(),
-        generated.prompt_feedback.and_then(|feedback| feedback.stop()),
-    ) {
-        choices.push(Choice {
-            parts: Vec::new(),
-            stop,
-            logprobs: None,
-        });
+    if let (true, Some(stop)) =
+        (choices.is_empty(), generated.prompt_feedback.and_then(|feedback| feedback.stop()))
+    {
+        choices.push(Choice { parts: Vec::new(), stop, logprobs: None });
     }
     Ok(Answer {
         id,
@@ -190,10 +172,7 @@ fn read_part<'a>(
         let place = *calls;
         *calls += 1;
         parts.push(Part::ToolCall(ToolCall {
-            id: call
-                .id
-                .map(|id| id.0)
-                .unwrap_or_else(|| Cow::Owned(call_id(answer, place))),
+            id: call.id.map(|id| id.0).unwrap_or_else(|| Cow::Owned(call_id(answer, place))),
             name: call.name.0,
             arguments: Cow::Borrowed(call.args.map_or("{}", RawValue::get)),
             cache: None,
@@ -213,37 +192,22 @@ fn read_part<'a>(
         }
         // Thoughts come in several parts; only a signature ends one.
         match parts.last_mut() {
-            Some(Part::Thinking {
-                text: before,
-                signature: slot @ None,
-            }) => {
+            Some(Part::Thinking { text: before, signature: slot @ None }) => {
                 before.to_mut().push_str(&text);
                 *slot = carried;
             }
-            _ => parts.push(Part::Thinking {
-                text,
-                signature: carried,
-            }),
+            _ => parts.push(Part::Thinking { text, signature: carried }),
         }
         return;
     }
     all_text.push_str(&text);
     match parts.last_mut() {
-        Some(Part::Text {
-            text: before,
-            signature: slot,
-            ..
-        }) => {
+        Some(Part::Text { text: before, signature: slot, .. }) => {
             before.to_mut().push_str(&text);
             *slot = signature.or(slot.take());
         }
         _ if text.is_empty() && signature.is_none() => {}
-        _ => parts.push(Part::Text {
-            text,
-            citations: Vec::new(),
-            cache: None,
-            signature,
-        }),
+        _ => parts.push(Part::Text { text, citations: Vec::new(), cache: None, signature }),
     }
 }
 
@@ -267,10 +231,7 @@ pub(in crate::translate) fn write_answer(
                 list.object(|candidate| {
                     candidate.object("content", |content| {
                         content.array("parts", |list| {
-                            choice
-                                .parts
-                                .iter()
-                                .for_each(|part| write_part(list, part, dropped));
+                            choice.parts.iter().for_each(|part| write_part(list, part, dropped));
                         });
                         content.string("role", "model");
                     });
@@ -302,9 +263,8 @@ fn write_part(list: &mut Array<'_>, part: &Part<'_>, dropped: &mut Dropped) {
         Part::Thinking { text, signature } => list.object(|item| {
             item.string("text", text);
             item.bool("thought", true);
-            let signature = signature
-                .as_ref()
-                .map(|signature| write_signature(signature.family, &signature.data));
+            let signature =
+                signature.as_ref().map(|signature| write_signature(signature.family, &signature.data));
             item.string_if("thoughtSignature", signature.as_deref());
         }),
         Part::Redacted(data) => list.object(|item| {
@@ -313,13 +273,7 @@ fn write_part(list: &mut Array<'_>, part: &Part<'_>, dropped: &mut Dropped) {
             item.string("thoughtSignature", &write_redacted(data.family, &data.data));
         }),
         Part::ToolCall(call) => list.object(|item| {
-            write_call(
-                item,
-                &call.id,
-                &call.name,
-                &call.arguments,
-                call.signature.as_deref(),
-            );
+            write_call(item, &call.id, &call.name, &call.arguments, call.signature.as_deref());
         }),
         Part::Image { .. } | Part::Document { .. } | Part::Audio { .. } | Part::ToolResult { .. } => {
             dropped.add("content[].image");
@@ -349,9 +303,7 @@ fn write_grounding(candidate: &mut Object<'_>, choice: &Choice<'_>) {
     for part in &choice.parts {
         if let Part::Text { text, citations, .. } = part {
             let bytes = |characters: u64| {
-                text.char_indices()
-                    .nth(characters as usize)
-                    .map_or(text.len(), |(at, _)| at)
+                text.char_indices().nth(characters as usize).map_or(text.len(), |(at, _)| at)
             };
             supports.extend(citations.iter().map(|citation| match citation.range {
                 Some((from, to)) => (start + bytes(from), start + bytes(to), citation),
@@ -386,9 +338,7 @@ pub(super) fn write_supports(candidate: &mut Object<'_>, supports: &[(usize, usi
                         segment.integer("endIndex", *end as u64);
                         segment.string_if("text", citation.cited.as_deref());
                     });
-                    support.array("groundingChunkIndices", |list| {
-                        json::integer(list.next(), index as u64)
-                    });
+                    support.array("groundingChunkIndices", |list| json::integer(list.next(), index as u64));
                 });
             }
         });

@@ -52,11 +52,7 @@ pub(in crate::translate) fn read_request<'a>(
     let mut calls = Calls::default();
     for (at, content) in contents.into_iter().enumerate() {
         let (role, parts) = read_content(content, list.index(at), at, &mut calls, dropped)?;
-        request.messages.push(Message {
-            role,
-            parts,
-            origin: at,
-        });
+        request.messages.push(Message { role, parts, origin: at });
     }
     read_tools(&mut fields, &mut request, dropped)?;
     if let Some(config) = either(&mut fields, "generationConfig", "generation_config") {
@@ -114,9 +110,7 @@ fn read_content<'a>(
         None | Some("user" | "function" | "system") => Role::User,
         Some("model") => Role::Assistant,
         Some(other) => {
-            return Err(path
-                .key("role")
-                .bad(format!("must be user or model, not {other:?}")));
+            return Err(path.key("role").bad(format!("must be user or model, not {other:?}")));
         }
     };
     let list = path.key("parts");
@@ -160,33 +154,22 @@ fn read_part<'a>(
             Some(Carried::Redacted(data)) => parts.push(Part::Redacted(data)),
             Some(Carried::Signature(signature)) if thought => push_thought(parts, text, Some(signature)),
             None if thought => push_thought(parts, text, None),
-            other => parts.push(Part::Text {
-                text,
-                citations: Vec::new(),
-                cache: None,
-                signature: own(other),
-            }),
+            other => {
+                parts.push(Part::Text { text, citations: Vec::new(), cache: None, signature: own(other) })
+            }
         }
     } else if let Some(call) = either(&mut fields, "functionCall", "function_call") {
         let path = path.key("functionCall");
         let mut call = Fields::new(call, path)?;
         let name = call.required_string("name")?;
-        let id = call
-            .string("id")?
-            .unwrap_or_else(|| Cow::Owned(format!("call_{content}_{place}")));
+        let id = call.string("id")?.unwrap_or_else(|| Cow::Owned(format!("call_{content}_{place}")));
         let arguments = call.raw("args").unwrap_or(Cow::Borrowed("{}"));
         if !arguments.starts_with('{') {
             return Err(path.key("args").bad("must be an object"));
         }
         calls.open.push((id.clone(), name.clone()));
         call.finish(dropped);
-        parts.push(Part::ToolCall(ToolCall {
-            id,
-            name,
-            arguments,
-            cache: None,
-            signature: own(signature),
-        }));
+        parts.push(Part::ToolCall(ToolCall { id, name, arguments, cache: None, signature: own(signature) }));
     } else if let Some(response) = either(&mut fields, "functionResponse", "function_response") {
         let path = path.key("functionResponse");
         parts.push(read_result(Fields::new(response, path)?, calls, dropped)?);
@@ -200,10 +183,7 @@ fn read_part<'a>(
 /// A streamed thought comes back in the pieces it was streamed in; its signature ends it.
 fn push_thought<'a>(parts: &mut Vec<Part<'a>>, text: Cow<'a, str>, signature: Option<Signature<'a>>) {
     match parts.last_mut() {
-        Some(Part::Thinking {
-            text: before,
-            signature: slot @ None,
-        }) => {
+        Some(Part::Thinking { text: before, signature: slot @ None }) => {
             before.to_mut().push_str(&text);
             *slot = signature;
         }
@@ -223,14 +203,7 @@ fn read_media<'a>(
         let data = standard_base64(inline.required_string("data")?);
         let title = either(&mut inline, "displayName", "display_name");
         inline.finish(dropped);
-        (
-            Source::Base64 {
-                media_type: media_type.clone(),
-                data,
-            },
-            media_type,
-            title,
-        )
+        (Source::Base64 { media_type: media_type.clone(), data }, media_type, title)
     } else if let Some(file) = either(fields, "fileData", "file_data") {
         let path = path.key("fileData");
         let mut file = Fields::new(file, path)?;
@@ -257,18 +230,8 @@ fn read_media<'a>(
     let is_image = media_type.starts_with("image/");
     Ok(Some(match source {
         Source::Base64 { data, .. } if media_type.starts_with("audio/") => Part::Audio { media_type, data },
-        source if is_image => Part::Image {
-            source,
-            detail: None,
-            cache: None,
-        },
-        source => Part::Document {
-            source,
-            title,
-            context: None,
-            citations: false,
-            cache: None,
-        },
+        source if is_image => Part::Image { source, detail: None, cache: None },
+        source => Part::Document { source, title, context: None, citations: false, cache: None },
     }))
 }
 
@@ -278,11 +241,7 @@ fn media_type<'a>(fields: &mut Fields<'a, '_>) -> Result<Option<Cow<'a, str>>, B
 
 /// Google's SDKs write base64 in the alphabet for addresses; other providers want the ordinary one.
 fn standard_base64(data: Cow<'_, str>) -> Cow<'_, str> {
-    if data.contains(['-', '_']) {
-        Cow::Owned(data.replace('-', "+").replace('_', "/"))
-    } else {
-        data
-    }
+    if data.contains(['-', '_']) { Cow::Owned(data.replace('-', "+").replace('_', "/")) } else { data }
 }
 
 fn read_result<'a>(
@@ -294,9 +253,7 @@ fn read_result<'a>(
     let id = fields.string("id")?;
     let answered = calls.answer(id.as_ref(), &name);
     // An unknown id stays, so that the check of results against calls can point at it.
-    let id = answered
-        .or(id)
-        .unwrap_or_else(|| Cow::Owned(format!("{name} (no open call of this name)")));
+    let id = answered.or(id).unwrap_or_else(|| Cow::Owned(format!("{name} (no open call of this name)")));
     let (mut content, mut is_error) = (Vec::new(), false);
     if let Some(response) = fields.raw("response") {
         let (text, failed) = plain_result(response);
@@ -314,12 +271,7 @@ fn read_result<'a>(
         }
     }
     fields.finish(dropped);
-    Ok(Part::ToolResult {
-        id,
-        content,
-        is_error,
-        cache: None,
-    })
+    Ok(Part::ToolResult { id, content, is_error, cache: None })
 }
 
 /// The text inside `{"output": …}`, `{"result": …}` or `{"error": …}`; anything else is the result itself.

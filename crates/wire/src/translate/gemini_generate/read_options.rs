@@ -28,9 +28,7 @@ pub(super) fn read_tools<'a>(
         let list = path.key("functionDeclarations");
         if let Some(Json::Array(functions)) = functions {
             for (at, function) in functions.into_iter().enumerate() {
-                request
-                    .tools
-                    .push(read_function(Fields::new(function, list.index(at))?, dropped)?);
+                request.tools.push(read_function(Fields::new(function, list.index(at))?, dropped)?);
             }
         }
         tool.finish(dropped);
@@ -59,16 +57,10 @@ pub(super) fn read_tools<'a>(
         request.tool_choice = match (mode.as_deref(), names.len()) {
             (Some("ANY"), 0) => Some(ToolChoice::Required),
             (Some("ANY"), 1) => names.pop().map(ToolChoice::Named),
-            (Some("ANY"), _) => Some(ToolChoice::Allowed {
-                names,
-                required: true,
-            }),
+            (Some("ANY"), _) => Some(ToolChoice::Allowed { names, required: true }),
             (Some("NONE"), _) => Some(ToolChoice::None),
             (_, 0) => mode.is_some().then_some(ToolChoice::Auto),
-            (_, _) => Some(ToolChoice::Allowed {
-                names,
-                required: false,
-            }),
+            (_, _) => Some(ToolChoice::Allowed { names, required: false }),
         };
         calling.finish(dropped);
     }
@@ -79,9 +71,7 @@ pub(super) fn read_tools<'a>(
 fn read_function<'a>(mut fields: Fields<'a, '_>, dropped: &mut Dropped) -> Result<Tool<'a>, BadRequest> {
     let schema = match either(&mut fields, "parametersJsonSchema", "parameters_json_schema") {
         Some(Json::Raw(schema)) => Some(Cow::Borrowed(schema)),
-        _ => fields
-            .raw("parameters")
-            .map(|schema| Cow::Owned(json_schema(&schema).into_owned())),
+        _ => fields.raw("parameters").map(|schema| Cow::Owned(json_schema(&schema).into_owned())),
     };
     let path = fields.path;
     if schema.as_ref().is_some_and(|schema| !schema.starts_with('{')) {
@@ -114,18 +104,11 @@ pub(super) fn read_config<'a>(
     sampling.seed = fields.number("seed")?;
     sampling.presence_penalty = number(&mut fields, "presencePenalty", "presence_penalty")?;
     sampling.frequency_penalty = number(&mut fields, "frequencyPenalty", "frequency_penalty")?;
-    sampling.n = fields
-        .count("candidateCount")?
-        .or(fields.count("candidate_count")?)
-        .filter(|n| *n > 1);
-    sampling.logprobs = fields
-        .bool("responseLogprobs")?
-        .or(fields.bool("response_logprobs")?)
-        .unwrap_or(false);
+    sampling.n = fields.count("candidateCount")?.or(fields.count("candidate_count")?).filter(|n| *n > 1);
+    sampling.logprobs =
+        fields.bool("responseLogprobs")?.or(fields.bool("response_logprobs")?).unwrap_or(false);
     sampling.top_logprobs = fields.count("logprobs")?;
-    request.max_output = fields
-        .count("maxOutputTokens")?
-        .or(fields.count("max_output_tokens")?);
+    request.max_output = fields.count("maxOutputTokens")?.or(fields.count("max_output_tokens")?);
     let path = fields.path;
     let stops = path.key("stopSequences");
     match either(&mut fields, "stopSequences", "stop_sequences") {
@@ -142,10 +125,7 @@ pub(super) fn read_config<'a>(
     }
     request.format = read_format(&mut fields, dropped)?;
     if let Some(thinking) = either(&mut fields, "thinkingConfig", "thinking_config") {
-        request.reasoning = Some(read_thinking(
-            Fields::new(thinking, path.key("thinkingConfig"))?,
-            dropped,
-        )?);
+        request.reasoning = Some(read_thinking(Fields::new(thinking, path.key("thinkingConfig"))?, dropped)?);
     }
     match either(&mut fields, "responseModalities", "response_modalities") {
         Some(modalities) if !modalities.text().eq_ignore_ascii_case(r#"["text"]"#) => {
@@ -168,12 +148,9 @@ fn read_format<'a>(
             .map(|schema| Cow::Owned(json_schema(&schema.text()).into_owned())),
     };
     match (media_type, schema) {
-        (Some(Json::String(kind)), Some(schema)) if kind == "application/json" => Ok(Some(Format::Schema {
-            name: None,
-            description: None,
-            schema,
-            strict: None,
-        })),
+        (Some(Json::String(kind)), Some(schema)) if kind == "application/json" => {
+            Ok(Some(Format::Schema { name: None, description: None, schema, strict: None }))
+        }
         (Some(Json::String(kind)), None) if kind == "application/json" => Ok(Some(Format::Json)),
         (None, None) => Ok(None),
         (Some(Json::String(kind)), None) if kind == "text/plain" => Ok(None),
@@ -187,12 +164,7 @@ fn read_format<'a>(
 fn read_thinking(mut fields: Fields<'_, '_>, dropped: &mut Dropped) -> Result<Reasoning, BadRequest> {
     let path = fields.path;
     let mut wish = Reasoning {
-        show: Some(
-            fields
-                .bool("includeThoughts")?
-                .or(fields.bool("include_thoughts")?)
-                .unwrap_or(false),
-        ),
+        show: Some(fields.bool("includeThoughts")?.or(fields.bool("include_thoughts")?).unwrap_or(false)),
         ..Reasoning::default()
     };
     match fields
@@ -205,10 +177,7 @@ fn read_thinking(mut fields: Fields<'_, '_>, dropped: &mut Dropped) -> Result<Re
         Some(budget) if budget > 0 => wish.budget = Some(budget.unsigned_abs()),
         Some(_) => wish.adaptive = true,
     }
-    if let Some(level) = fields
-        .string("thinkingLevel")?
-        .or(fields.string("thinking_level")?)
-    {
+    if let Some(level) = fields.string("thinkingLevel")?.or(fields.string("thinking_level")?) {
         wish.effort = Effort::parse(&level.to_ascii_lowercase());
         if wish.effort.is_none() {
             return Err(path

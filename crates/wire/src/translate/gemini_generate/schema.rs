@@ -28,18 +28,15 @@ fn convert(schema: Json<'_>) -> Json<'_> {
             // An order of Google's own; JSON objects have none.
             ("propertyOrdering", _) => continue,
             ("type", Json::String(name)) => Json::String(Cow::Owned(name.to_ascii_lowercase())),
-            ("properties" | "defs" | "$defs", Json::Object(named)) => Json::Object(
-                named
-                    .into_iter()
-                    .map(|(name, schema)| (name, convert(schema)))
-                    .collect(),
-            ),
+            ("properties" | "defs" | "$defs", Json::Object(named)) => {
+                Json::Object(named.into_iter().map(|(name, schema)| (name, convert(schema))).collect())
+            }
             ("items" | "additionalProperties", schema) => convert(schema),
             ("anyOf", Json::Array(schemas)) => Json::Array(schemas.into_iter().map(convert).collect()),
             // 64-bit integers come as strings.
-            (key, Json::String(number)) if key.starts_with("min") || key.starts_with("max") => number
-                .parse::<u64>()
-                .map_or(Json::String(number), |number| Json::Number(number.into())),
+            (key, Json::String(number)) if key.starts_with("min") || key.starts_with("max") => {
+                number.parse::<u64>().map_or(Json::String(number), |number| Json::Number(number.into()))
+            }
             (_, value) => value,
         };
         converted.push((key, value));

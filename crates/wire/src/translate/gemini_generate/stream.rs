@@ -44,12 +44,10 @@ impl Reader for StreamReader {
             }
         };
         if let Some(error) = generated.error {
-            sink(Event::Fail(
-                match json::parse(error.get().as_bytes(), &["details"]) {
-                    Ok(error) => Failure::read_event(error),
-                    Err(_) => Failure::upstream("the provider reported an error that cannot be read"),
-                },
-            ));
+            sink(Event::Fail(match json::parse(error.get().as_bytes(), &["details"]) {
+                Ok(error) => Failure::read_event(error),
+                Err(_) => Failure::upstream("the provider reported an error that cannot be read"),
+            }));
             return;
         }
         let usage = generated.usage_metadata.as_ref().map(super::UsageBody::usage);
@@ -80,11 +78,7 @@ impl Reader for StreamReader {
         if let Some(stop) = self.stop.take() {
             self.close(sink);
             // A reason given before the last call was seen may not have known of it.
-            sink(Event::Stop(if stop == Stop::End && self.calls > 0 {
-                Stop::ToolUse
-            } else {
-                stop
-            }));
+            sink(Event::Stop(if stop == Stop::End && self.calls > 0 { Stop::ToolUse } else { stop }));
             sink(Event::End);
         }
     }
@@ -92,17 +86,12 @@ impl Reader for StreamReader {
 
 impl StreamReader {
     fn candidate(&mut self, candidate: Candidate<'_>, sink: &mut Sink<'_>) {
-        if let Some(logprobs) = candidate
-            .logprobs_result
-            .filter(|logprobs| !logprobs.chosen_candidates.is_empty())
+        if let Some(logprobs) =
+            candidate.logprobs_result.filter(|logprobs| !logprobs.chosen_candidates.is_empty())
         {
             sink(Event::Logprobs(&logprobs.openai()));
         }
-        for part in candidate
-            .content
-            .and_then(|content| content.parts)
-            .unwrap_or_default()
-        {
+        for part in candidate.content.and_then(|content| content.parts).unwrap_or_default() {
             self.part(&part, sink);
         }
         if let Some(grounding) = candidate.grounding_metadata {
@@ -132,11 +121,7 @@ impl StreamReader {
                 }
             };
             self.calls += 1;
-            sink(Event::Open(Open::Tool {
-                id,
-                name: &call.name,
-                signature,
-            }));
+            sink(Event::Open(Open::Tool { id, name: &call.name, signature }));
             sink(Event::Delta(call.args.map_or("{}", |args| args.get())));
             sink(Event::Close);
             return;
@@ -211,12 +196,7 @@ enum Block {
     None,
     Text,
     Thinking,
-    Tool {
-        id: String,
-        name: String,
-        signature: Option<String>,
-        arguments: String,
-    },
+    Tool { id: String, name: String, signature: Option<String>, arguments: String },
 }
 
 impl StreamWriter {
@@ -314,26 +294,13 @@ impl StreamWriter {
 
     fn close(&mut self, out: &mut Vec<u8>) {
         let signature = self.signature.take();
-        let signature = signature
-            .as_ref()
-            .map(|(family, data)| write_signature(*family, data));
+        let signature = signature.as_ref().map(|(family, data)| write_signature(*family, data));
         match std::mem::replace(&mut self.open, Block::None) {
-            Block::Tool {
-                id,
-                name,
-                signature,
-                arguments,
-            } => {
-                let arguments = if arguments.trim().is_empty() {
-                    "{}"
-                } else {
-                    &arguments
-                };
+            Block::Tool { id, name, signature, arguments } => {
+                let arguments = if arguments.trim().is_empty() { "{}" } else { &arguments };
                 if json::is_object(arguments) {
                     let arguments = json::on_one_line(arguments);
-                    self.part(out, |part| {
-                        write_call(part, &id, &name, &arguments, signature.as_deref())
-                    });
+                    self.part(out, |part| write_call(part, &id, &name, &arguments, signature.as_deref()));
                 } else {
                     // Gemini has no half calls. Cut off by the limit that is no loss; for any other reason it is.
                     self.half_call = Some(name);
@@ -375,10 +342,8 @@ impl StreamWriter {
         let stop = self.stop.take().unwrap_or(Stop::End);
         let usage = self.usage.unwrap_or_default();
         let citations = std::mem::take(&mut self.citations);
-        let supports: Vec<_> = citations
-            .iter()
-            .map(|(start, end, citation)| (*start, *end, citation))
-            .collect();
+        let supports: Vec<_> =
+            citations.iter().map(|(start, end, citation)| (*start, *end, citation)).collect();
         self.chunk(out, Some(&usage), |candidate| {
             candidate.object("content", |content| {
                 content.array("parts", |list| list.object(|part| part.string("text", "")));

@@ -37,11 +37,7 @@ pub(in crate::translate) fn write_request(
     }
     writing.drop_openai(request);
     let model = writing.target.model;
-    let method = if writing.target.stream {
-        "streamGenerateContent?alt=sse"
-    } else {
-        "generateContent"
-    };
+    let method = if writing.target.stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
     Ok((format!("/models/{model}:{method}"), out))
 }
 
@@ -122,22 +118,14 @@ fn write_turn(
         // A signature that arrived on thinking belongs to what follows it.
         let mut pending: Option<&str> = None;
         let mut called = false;
-        for (message, part) in messages
-            .iter()
-            .flat_map(|message| message.parts.iter().map(move |part| (message, part)))
+        for (message, part) in
+            messages.iter().flat_map(|message| message.parts.iter().map(move |part| (message, part)))
         {
             if result.is_err() {
                 return;
             }
             match part {
-                Part::Thinking {
-                    signature:
-                        Some(Signature {
-                            family: Family::Google,
-                            data,
-                        }),
-                    ..
-                } => {
+                Part::Thinking { signature: Some(Signature { family: Family::Google, data }), .. } => {
                     pending = Some(data);
                 }
                 Part::ToolCall(call) => {
@@ -148,12 +136,7 @@ fn write_turn(
                     called = true;
                     write_tool_call(list, call, signature.or(stand_in));
                 }
-                Part::Text {
-                    text,
-                    signature,
-                    cache,
-                    ..
-                } => {
+                Part::Text { text, signature, cache, .. } => {
                     if cache.is_some() {
                         writing.drop(Field::CacheMarker);
                     }
@@ -222,13 +205,7 @@ fn write_part(
             }
             write_media(list, source, "image/png", origin, writing)?;
         }
-        Part::Document {
-            source,
-            title,
-            context,
-            citations,
-            ..
-        } => {
+        Part::Document { source, title, context, citations, .. } => {
             if context.is_some() {
                 writing.drop(Field::DocumentContext);
             }
@@ -246,12 +223,7 @@ fn write_part(
         // Gemini takes back only thinking it signed itself.
         Part::Thinking { .. } | Part::Redacted(_) => writing.drop(Field::Thinking),
         Part::ToolCall(call) => write_tool_call(list, call, call.signature.as_deref()),
-        Part::ToolResult {
-            id,
-            content,
-            is_error,
-            ..
-        } => {
+        Part::ToolResult { id, content, is_error, .. } => {
             write_tool_result(
                 list,
                 id,
@@ -270,13 +242,7 @@ fn write_part(
 fn write_tool_result(list: &mut Array<'_>, id: &str, name: &str, content: &[Part<'_>], is_error: bool) {
     let texts: Vec<&str> = content
         .iter()
-        .filter_map(|part| {
-            if let Part::Text { text, .. } = part {
-                Some(text.as_ref())
-            } else {
-                None
-            }
-        })
+        .filter_map(|part| if let Part::Text { text, .. } = part { Some(text.as_ref()) } else { None })
         .collect();
     let text: Cow<'_, str> = match texts.as_slice() {
         [only] => Cow::Borrowed(only),
@@ -313,10 +279,7 @@ fn write_media(
         }),
         Source::PlainText(text) => write_text(list, text, None),
         Source::File(_) => {
-            return Err(writing.bad(
-                origin,
-                "a file id cannot cross to another provider; send the data",
-            ));
+            return Err(writing.bad(origin, "a file id cannot cross to another provider; send the data"));
         }
     }
     Ok(())

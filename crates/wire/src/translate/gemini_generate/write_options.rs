@@ -13,10 +13,7 @@ const MOST_BUDGET: u64 = 24_576;
 pub(super) fn write_tools(body: &mut Object<'_>, request: &Request<'_>, writing: &mut Writing<'_>) {
     let choice = request.tool_choice.as_ref();
     let listed = |name: &Cow<'_, str>| match choice {
-        Some(ToolChoice::Allowed {
-            names,
-            required: false,
-        }) => names.contains(name),
+        Some(ToolChoice::Allowed { names, required: false }) => names.contains(name),
         _ => true,
     };
     if !request.tools.iter().any(|tool| listed(&tool.name)) {
@@ -89,9 +86,8 @@ pub(super) fn write_config(body: &mut Object<'_>, request: &Request<'_>, writing
         if sampling.logit_bias.is_some() {
             writing.drop(Field::LogitBias);
         }
-        let most = request
-            .max_output
-            .map(|most| writing.target.max_output.map_or(most, |limit| most.min(limit)));
+        let most =
+            request.max_output.map(|most| writing.target.max_output.map_or(most, |limit| most.min(limit)));
         if let Some(most) = most {
             config.integer("maxOutputTokens", most);
         }

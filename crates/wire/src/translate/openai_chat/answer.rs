@@ -111,20 +111,13 @@ pub(in crate::translate) fn read_answer<'a>(
         let called = parts.iter().any(|part| matches!(part, Part::ToolCall(_)));
         let reason = choice.finish_reason.unwrap_or_default();
         let mut stop = stop_of(&reason, called).ok_or_else(|| {
-            BadAnswer::new(format!(
-                "the provider broke the answer off with finish_reason {:?}",
-                &*reason
-            ))
+            BadAnswer::new(format!("the provider broke the answer off with finish_reason {:?}", &*reason))
         })?;
         if let Some(Part::Refusal(text)) = parts.iter().find(|part| matches!(part, Part::Refusal(_))) {
             stop = Stop::Refusal(Some(text.clone()));
         }
         let logprobs = choice.logprobs.and_then(|logprobs| logprobs.content);
-        choices.push(Choice {
-            parts,
-            stop,
-            logprobs: logprobs.map(|raw| Cow::Borrowed(raw.get())),
-        });
+        choices.push(Choice { parts, stop, logprobs: logprobs.map(|raw| Cow::Borrowed(raw.get())) });
     }
     Ok(Answer {
         id,
@@ -141,33 +134,18 @@ fn read_message<'a>(message: Message<'a>, answer_id: Option<&str>) -> Result<Vec
     match message.thinking_blocks {
         Some(blocks) if !blocks.is_empty() => parts.extend(blocks.into_iter().filter_map(thinking)),
         _ => {
-            if let Some(text) = message
-                .reasoning_content
-                .or(message.reasoning)
-                .filter(|text| !text.is_empty())
+            if let Some(text) =
+                message.reasoning_content.or(message.reasoning).filter(|text| !text.is_empty())
             {
-                parts.push(Part::Thinking {
-                    text: text.0,
-                    signature: None,
-                });
+                parts.push(Part::Thinking { text: text.0, signature: None });
             }
         }
     }
     let signature =
         ExtraContent::signature(message.extra_content.as_ref()).map(|data| Cow::Owned(data.to_owned()));
     if let Some(text) = message.content.filter(|text| !text.is_empty()) {
-        let citations = message
-            .annotations
-            .unwrap_or_default()
-            .into_iter()
-            .filter_map(citation)
-            .collect();
-        parts.push(Part::Text {
-            text: text.0,
-            citations,
-            cache: None,
-            signature,
-        });
+        let citations = message.annotations.unwrap_or_default().into_iter().filter_map(citation).collect();
+        parts.push(Part::Text { text: text.0, citations, cache: None, signature });
     }
     if let Some(refusal) = message.refusal.filter(|text| !text.is_empty()) {
         parts.push(Part::Refusal(refusal.0));
@@ -177,11 +155,7 @@ fn read_message<'a>(message: Message<'a>, answer_id: Option<&str>) -> Result<Vec
             .function
             .ok_or_else(|| BadAnswer::new("the provider called something that is not a function tool"))?;
         let arguments = function.arguments.unwrap_or_default().0;
-        let arguments = if arguments.trim().is_empty() {
-            Cow::Borrowed("{}")
-        } else {
-            arguments
-        };
+        let arguments = if arguments.trim().is_empty() { Cow::Borrowed("{}") } else { arguments };
         if !json::is_object(&arguments) {
             let name = &*function.name;
             return Err(BadAnswer::new(format!(
@@ -192,13 +166,7 @@ fn read_message<'a>(message: Message<'a>, answer_id: Option<&str>) -> Result<Vec
             ExtraContent::signature(call.extra_content.as_ref()).map(|data| Cow::Owned(data.to_owned()));
         let id = call.id.map(|id| id.0).filter(|id| !id.is_empty());
         let id = id.unwrap_or_else(|| Cow::Owned(format!("call_{}_{at}", answer_id.unwrap_or("0"))));
-        parts.push(Part::ToolCall(ToolCall {
-            id,
-            name: function.name.0,
-            arguments,
-            cache: None,
-            signature,
-        }));
+        parts.push(Part::ToolCall(ToolCall { id, name: function.name.0, arguments, cache: None, signature }));
     }
     Ok(parts)
 }
@@ -273,12 +241,7 @@ fn write_message(message: &mut Object<'_>, choice: &Choice<'_>, dropped: &mut Dr
     let mut signature = None;
     for part in &choice.parts {
         match part {
-            Part::Text {
-                text: more,
-                citations: cited,
-                signature: signed,
-                ..
-            } => {
+            Part::Text { text: more, citations: cited, signature: signed, .. } => {
                 if !cited.is_empty() {
                     let start = text.chars().count() as u64;
                     let end = start + more.chars().count() as u64;
@@ -299,13 +262,7 @@ fn write_message(message: &mut Object<'_>, choice: &Choice<'_>, dropped: &mut Dr
     let calls: Vec<&ToolCall<'_>> = choice
         .parts
         .iter()
-        .filter_map(|part| {
-            if let Part::ToolCall(call) = part {
-                Some(call)
-            } else {
-                None
-            }
-        })
+        .filter_map(|part| if let Part::ToolCall(call) = part { Some(call) } else { None })
         .collect();
     message.string("role", "assistant");
     if text.is_empty() && !(calls.is_empty() && refusal.is_none()) {
@@ -325,9 +282,7 @@ fn write_message(message: &mut Object<'_>, choice: &Choice<'_>, dropped: &mut Dr
         write_extra_content(message, signature);
     }
     if !calls.is_empty() {
-        message.array("tool_calls", |list| {
-            calls.iter().for_each(|call| write_call(list, call))
-        });
+        message.array("tool_calls", |list| calls.iter().for_each(|call| write_call(list, call)));
     }
     message.array("annotations", |list| {
         for (start, end, citation) in &citations {
@@ -338,16 +293,8 @@ fn write_message(message: &mut Object<'_>, choice: &Choice<'_>, dropped: &mut Dr
 
 /// The carrier: every signed block with its place in the answer, so that it can go back exactly there.
 fn write_thinking_blocks(message: &mut Object<'_>, parts: &[Part<'_>]) {
-    let signed = |part: &Part<'_>| {
-        matches!(
-            part,
-            Part::Redacted(_)
-                | Part::Thinking {
-                    signature: Some(_),
-                    ..
-                }
-        )
-    };
+    let signed =
+        |part: &Part<'_>| matches!(part, Part::Redacted(_) | Part::Thinking { signature: Some(_), .. });
     if !parts.iter().any(signed) {
         return;
     }

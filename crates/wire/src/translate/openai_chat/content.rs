@@ -47,15 +47,12 @@ fn read_part<'a>(item: Json<'a>, path: Path<'_>, dropped: &mut Dropped) -> Resul
             let format = audio.required_string("format")?;
             let data = audio.required_string("data")?;
             audio.finish(dropped);
-            Part::Audio {
-                media_type: Cow::Owned(format!("audio/{format}")),
-                data,
-            }
+            Part::Audio { media_type: Cow::Owned(format!("audio/{format}")), data }
         }
         other => {
-            return Err(path.key("type").bad(format!(
-                "{other:?} is not a content part this gateway can translate"
-            )));
+            return Err(path
+                .key("type")
+                .bad(format!("{other:?} is not a content part this gateway can translate")));
         }
     };
     fields.finish(dropped);
@@ -79,11 +76,7 @@ fn read_image<'a>(
     let detail = image.string("detail")?;
     image.finish(dropped);
     let source = read_url(url, path.key("url"))?;
-    Ok(Part::Image {
-        source,
-        detail,
-        cache,
-    })
+    Ok(Part::Image { source, detail, cache })
 }
 
 /// An image's address: a data URL, or one the provider fetches.
@@ -95,10 +88,7 @@ pub(in crate::translate) fn read_url<'a>(
         return data_url(url)
             .ok_or_else(|| path.bad("must be a data URL of the form data:<media type>;base64,<data>"));
     }
-    if ["https://", "http://", "gs://", "s3://"]
-        .iter()
-        .any(|scheme| url.starts_with(scheme))
-    {
+    if ["https://", "http://", "gs://", "s3://"].iter().any(|scheme| url.starts_with(scheme)) {
         return Ok(Source::Url(url));
     }
     Err(path.bad("must be an http(s) address or a data URL"))
@@ -136,19 +126,12 @@ fn read_file<'a>(
     file.finish(dropped);
     let source = match (data, id) {
         (Some(data), _) => data_url(data).ok_or_else(|| {
-            path.key("file_data")
-                .bad("must be a data URL such as data:application/pdf;base64,<data>")
+            path.key("file_data").bad("must be a data URL such as data:application/pdf;base64,<data>")
         })?,
         (None, Some(id)) => Source::File(id),
         (None, None) => return Err(path.bad("needs file_data or file_id")),
     };
-    Ok(Part::Document {
-        source,
-        title,
-        context: None,
-        citations: false,
-        cache,
-    })
+    Ok(Part::Document { source, title, context: None, citations: false, cache })
 }
 
 /// The marker in either spelling: Anthropic's, widely accepted, and OpenAI's own.
@@ -164,10 +147,7 @@ pub(in crate::translate) fn read_cache(fields: &mut Fields<'_, '_>) -> Result<Op
             None | Some("5m" | "30m") => false,
             Some("1h" | "12h") => true,
             Some(other) => {
-                return Err(path
-                    .key(key)
-                    .key("ttl")
-                    .bad(format!("must be \"5m\" or \"1h\", not {other:?}")));
+                return Err(path.key(key).key("ttl").bad(format!("must be \"5m\" or \"1h\", not {other:?}")));
             }
         };
         found = Some(Cache { hour });

@@ -65,18 +65,14 @@ fn read_tool_choice<'a>(
             "auto" => Ok(ToolChoice::Auto),
             "none" => Ok(ToolChoice::None),
             "required" | "any" => Ok(ToolChoice::Required),
-            other => Err(path.bad(format!(
-                "must be none, auto, required or an object, not {other:?}"
-            ))),
+            other => Err(path.bad(format!("must be none, auto, required or an object, not {other:?}"))),
         };
     }
     let mut fields = Fields::new(choice, path)?;
     match fields.required_string("type")?.as_ref() {
         "function" => {
-            let mut function = Fields::new(
-                fields.take("function").unwrap_or(Json::Null),
-                path.key("function"),
-            )?;
+            let mut function =
+                Fields::new(fields.take("function").unwrap_or(Json::Null), path.key("function"))?;
             Ok(ToolChoice::Named(function.required_string("name")?))
         }
         "allowed_tools" => {
@@ -85,12 +81,7 @@ fn read_tool_choice<'a>(
             let required = allowed.string("mode")?.as_deref() == Some("required");
             let list = path.key("tools");
             let mut names = Vec::new();
-            for (at, tool) in allowed
-                .array("tools")?
-                .unwrap_or_default()
-                .into_iter()
-                .enumerate()
-            {
+            for (at, tool) in allowed.array("tools")?.unwrap_or_default().into_iter().enumerate() {
                 let path = list.index(at);
                 let mut tool = Fields::new(tool, path)?;
                 let function = tool.take("function").unwrap_or(Json::Null);
@@ -182,9 +173,7 @@ pub(super) fn read_reasoning(
     let mut found: Option<Reasoning> = None;
     let effort = |name: Cow<'_, str>, path: Path<'_>| {
         Effort::parse(&name).ok_or_else(|| {
-            path.bad(format!(
-                "must be none, minimal, low, medium, high, xhigh or max, not {name:?}"
-            ))
+            path.bad(format!("must be none, minimal, low, medium, high, xhigh or max, not {name:?}"))
         })
     };
     if let Some(name) = fields.string("reasoning_effort")? {

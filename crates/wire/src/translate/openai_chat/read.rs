@@ -70,9 +70,7 @@ pub(in crate::translate) fn read_request<'a>(
     }
     for obsolete in ["functions", "function_call"] {
         if fields.has(obsolete) {
-            return Err(root
-                .key(obsolete)
-                .bad("is obsolete and not translated; use tools and tool_choice"));
+            return Err(root.key(obsolete).bad("is obsolete and not translated; use tools and tool_choice"));
         }
     }
     fields.finish(dropped);
@@ -112,12 +110,7 @@ fn read_messages<'a>(
                 // Sent by frameworks; the call it answers has the name.
                 message.take("name");
                 let content = read_content(&mut message, dropped)?;
-                parts.push(Part::ToolResult {
-                    id,
-                    content,
-                    is_error,
-                    cache: None,
-                });
+                parts.push(Part::ToolResult { id, content, is_error, cache: None });
                 Role::User
             }
             "function" => return Err(path.key("role").bad("\"function\" is obsolete; use \"tool\"")),
@@ -133,11 +126,7 @@ fn read_messages<'a>(
         if role == Role::System && request.messages.is_empty() {
             request.system.append(&mut parts);
         } else {
-            request.messages.push(Message {
-                role,
-                parts,
-                origin: at,
-            });
+            request.messages.push(Message { role, parts, origin: at });
         }
     }
     Ok(())
@@ -169,26 +158,16 @@ fn read_assistant<'a>(
         said.push(Part::Refusal(refusal));
     }
     let list = path.key("tool_calls");
-    for (at, call) in message
-        .array("tool_calls")?
-        .unwrap_or_default()
-        .into_iter()
-        .enumerate()
-    {
+    for (at, call) in message.array("tool_calls")?.unwrap_or_default().into_iter().enumerate() {
         said.push(read_tool_call(call, list.index(at), dropped)?);
     }
-    let text = message
-        .string("reasoning_content")?
-        .or(message.string("reasoning")?);
+    let text = message.string("reasoning_content")?.or(message.string("reasoning")?);
     // Several providers send the same thinking once more in a form of their own.
     message.take("reasoning_details");
     let blocks = message.array("thinking_blocks")?.unwrap_or_default();
     if blocks.is_empty() {
         if let Some(text) = text.filter(|text| !text.is_empty()) {
-            parts.push(Part::Thinking {
-                text,
-                signature: None,
-            });
+            parts.push(Part::Thinking { text, signature: None });
         }
         parts.append(&mut said);
     } else {
@@ -198,9 +177,7 @@ fn read_assistant<'a>(
         dropped.add(path.key("annotations").name());
     }
     if message.has("function_call") {
-        return Err(path
-            .key("function_call")
-            .bad("is obsolete and not translated; use tool_calls"));
+        return Err(path.key("function_call").bad("is obsolete and not translated; use tool_calls"));
     }
     Ok(())
 }
@@ -231,9 +208,7 @@ fn weave<'a>(
             },
             "redacted_thinking" => Part::Redacted(Signature::read(HOME, fields.required_string("data")?)),
             other => {
-                return Err(path
-                    .key("type")
-                    .bad(format!("{other:?} is not a kind of thinking block")));
+                return Err(path.key("type").bad(format!("{other:?} is not a kind of thinking block")));
             }
         });
     }
@@ -247,9 +222,7 @@ fn read_tool_call<'a>(call: Json<'a>, path: Path<'_>, dropped: &mut Dropped) -> 
     match fields.string("type")?.as_deref() {
         None | Some("function") => {}
         Some(other) => {
-            return Err(path
-                .key("type")
-                .bad(format!("calls of type {other:?} are not translated")));
+            return Err(path.key("type").bad(format!("calls of type {other:?} are not translated")));
         }
     }
     fields.take("index");
@@ -259,25 +232,13 @@ fn read_tool_call<'a>(call: Json<'a>, path: Path<'_>, dropped: &mut Dropped) -> 
     let mut function = Fields::new(fields.take("function").unwrap_or(Json::Null), function_path)?;
     let name = function.required_string("name")?;
     let arguments = function.string("arguments")?.unwrap_or_default();
-    let arguments = if arguments.trim().is_empty() {
-        Cow::Borrowed("{}")
-    } else {
-        arguments
-    };
+    let arguments = if arguments.trim().is_empty() { Cow::Borrowed("{}") } else { arguments };
     if !json::is_object(&arguments) {
-        return Err(function_path
-            .key("arguments")
-            .bad("must be the text of a JSON object"));
+        return Err(function_path.key("arguments").bad("must be the text of a JSON object"));
     }
     function.finish(dropped);
     fields.finish(dropped);
-    Ok(Part::ToolCall(ToolCall {
-        id,
-        name,
-        arguments,
-        cache,
-        signature,
-    }))
+    Ok(Part::ToolCall(ToolCall { id, name, arguments, cache, signature }))
 }
 
 /// `extra_content.google.thought_signature`

@@ -202,10 +202,8 @@ impl Reader for StreamReader {
 
 impl StreamReader {
     fn choice(&mut self, choice: ChunkChoice<'_>, sink: &mut Sink<'_>) {
-        if let Some(tokens) = choice
-            .logprobs
-            .and_then(|logprobs| logprobs.content)
-            .filter(|raw| raw.get() != "null")
+        if let Some(tokens) =
+            choice.logprobs.and_then(|logprobs| logprobs.content).filter(|raw| raw.get() != "null")
         {
             sink(Event::Logprobs(tokens.get()));
         }
@@ -235,11 +233,7 @@ impl StreamReader {
     }
 
     fn delta(&mut self, delta: Delta<'_>, sink: &mut Sink<'_>) {
-        if let Some(text) = delta
-            .reasoning_content
-            .or(delta.reasoning)
-            .filter(|text| !text.is_empty())
-        {
+        if let Some(text) = delta.reasoning_content.or(delta.reasoning).filter(|text| !text.is_empty()) {
             self.open(Kind::Thinking, sink);
             sink(Event::Delta(&text));
         }
@@ -274,10 +268,8 @@ impl StreamReader {
     fn thinking_block(&mut self, block: &ThinkingBlock<'_>, sink: &mut Sink<'_>) {
         if &*block.kind == "redacted_thinking" {
             self.close(sink);
-            let data = Signature::read(
-                HOME,
-                block.data.as_ref().map(|data| data.0.clone()).unwrap_or_default(),
-            );
+            let data =
+                Signature::read(HOME, block.data.as_ref().map(|data| data.0.clone()).unwrap_or_default());
             sink(Event::Open(Open::Redacted(data.family, &data.data)));
             sink(Event::Close);
             return;
@@ -312,9 +304,7 @@ impl StreamReader {
             // A few providers repeat the name in every delta; none is known to cut it.
             tool.name = name.to_owned();
         }
-        let arguments = function
-            .and_then(|function| function.arguments.as_deref())
-            .unwrap_or_default();
+        let arguments = function.and_then(|function| function.arguments.as_deref()).unwrap_or_default();
         if self.open == Some(Kind::Tool(at)) {
             self.tools[at].arguments.push(arguments);
             if !arguments.is_empty() {
@@ -350,10 +340,7 @@ impl StreamReader {
             known.filter(|at| id.is_none_or(|id| self.tools[*at].id.is_empty() || self.tools[*at].id == id));
         known.unwrap_or_else(|| {
             let index = index.unwrap_or(self.tools.len() as u64);
-            self.tools.push(Tool {
-                index,
-                ..Tool::default()
-            });
+            self.tools.push(Tool { index, ..Tool::default() });
             self.tools.len() - 1
         })
     }
@@ -390,9 +377,7 @@ impl StreamReader {
         for at in 0..self.tools.len() {
             if !self.tools[at].opened {
                 if self.tools[at].name.is_empty() {
-                    sink(Event::Fail(Failure::upstream(
-                        "the provider streamed a tool call without a name",
-                    )));
+                    sink(Event::Fail(Failure::upstream("the provider streamed a tool call without a name")));
                     return false;
                 }
                 self.open_tool(at, sink);

@@ -96,13 +96,11 @@ impl StreamWriter {
         let context = &self.context;
         self.head.extend_from_slice(b"data: {\"id\":");
         json::string(&mut self.head, start.id.unwrap_or(&context.request_id));
-        self.head
-            .extend_from_slice(b",\"object\":\"chat.completion.chunk\",\"created\":");
+        self.head.extend_from_slice(b",\"object\":\"chat.completion.chunk\",\"created\":");
         json::integer(&mut self.head, start.created.unwrap_or(context.now));
         self.head.extend_from_slice(b",\"model\":");
         json::string(&mut self.head, start.model.unwrap_or(&context.model));
-        self.head
-            .extend_from_slice(b",\"choices\":[{\"index\":0,\"delta\":{");
+        self.head.extend_from_slice(b",\"choices\":[{\"index\":0,\"delta\":{");
         out.extend_from_slice(&self.head);
         out.extend_from_slice(b"\"role\":\"assistant\",\"content\":\"\"");
         out.extend_from_slice(self.tail);
@@ -206,9 +204,7 @@ impl StreamWriter {
         let index = self.annotations;
         self.annotations += 1;
         self.chunk(out, |delta| {
-            delta.array("annotations", |list| {
-                write_annotation(list, citation, start, end, Some(index))
-            });
+            delta.array("annotations", |list| write_annotation(list, citation, start, end, Some(index)));
         });
     }
 
@@ -289,8 +285,6 @@ impl StreamWriter {
 /// No `[DONE]` follows: the answer is not done.
 fn fail(failure: &Failure, out: &mut Vec<u8>) {
     out.extend_from_slice(b"data: ");
-    json::object(out, |body| {
-        body.object("error", |error| failure.write_openai(error))
-    });
+    json::object(out, |body| body.object("error", |error| failure.write_openai(error)));
     out.extend_from_slice(b"\n\n");
 }

@@ -60,13 +60,7 @@ fn write_user(
 ) -> Result<(), BadRequest> {
     let mut rest: Vec<Cow<'_, Part<'_>>> = Vec::new();
     for part in &message.parts {
-        let Part::ToolResult {
-            id,
-            content,
-            is_error,
-            cache,
-        } = part
-        else {
+        let Part::ToolResult { id, content, is_error, cache } = part else {
             rest.push(Cow::Borrowed(part));
             continue;
         };
@@ -165,19 +159,13 @@ fn write_part(
             write_cache(item, *cache, writing);
         }),
         Part::Refusal(text) => items.object(|item| write_text(item, text)),
-        Part::Image {
-            source,
-            detail,
-            cache,
-        } => {
+        Part::Image { source, detail, cache } => {
             let url = match source {
                 Source::Url(url) => url.clone(),
                 Source::Base64 { media_type, data } => Cow::Owned(format!("data:{media_type};base64,{data}")),
                 Source::File(_) | Source::PlainText(_) => {
-                    return Err(writing.bad(
-                        origin,
-                        "an image by file id cannot cross to another provider; send its data",
-                    ));
+                    return Err(writing
+                        .bad(origin, "an image by file id cannot cross to another provider; send its data"));
                 }
             };
             items.object(|item| {
@@ -189,13 +177,7 @@ fn write_part(
                 write_cache(item, *cache, writing);
             });
         }
-        Part::Document {
-            source,
-            title,
-            context,
-            citations,
-            cache,
-        } => {
+        Part::Document { source, title, context, citations, cache } => {
             if context.is_some() {
                 writing.drop(Field::DocumentContext);
             }
@@ -249,16 +231,13 @@ fn write_document(
             item.object("file", |file| file.string("file_id", id));
         }),
         Source::File(_) => {
-            return Err(writing.bad(
-                origin,
-                "a document by file id cannot cross to another provider; send its data",
-            ));
+            return Err(
+                writing.bad(origin, "a document by file id cannot cross to another provider; send its data")
+            );
         }
         Source::Url(_) => {
-            return Err(writing.bad(
-                origin,
-                "this provider does not fetch documents by address; send the document's data",
-            ));
+            return Err(writing
+                .bad(origin, "this provider does not fetch documents by address; send the document's data"));
         }
     }
     Ok(())
@@ -289,9 +268,7 @@ fn write_assistant(
     let mut calls: Vec<&ToolCall<'_>> = Vec::new();
     for part in &message.parts {
         match part {
-            Part::Text {
-                text: more, cache, ..
-            } => {
+            Part::Text { text: more, cache, .. } => {
                 text.push_str(more);
                 if cache.is_some() {
                     writing.drop(Field::CacheMarker);
@@ -329,9 +306,7 @@ fn write_assistant(
             object.string("reasoning_content", &thinking);
         }
         if !calls.is_empty() {
-            object.array("tool_calls", |list| {
-                calls.iter().for_each(|call| write_tool_call(list, call))
-            });
+            object.array("tool_calls", |list| calls.iter().for_each(|call| write_tool_call(list, call)));
         }
     });
     Ok(())
@@ -423,11 +398,8 @@ fn write_options(body: &mut Object<'_>, request: &Request<'_>, writing: &mut Wri
     body.raw_if("logit_bias", sampling.logit_bias.as_deref());
     if let Some(most) = request.max_output {
         let most = writing.target.max_output.map_or(most, |limit| most.min(limit));
-        let name = if writing.target.takes_max_completion_tokens {
-            "max_completion_tokens"
-        } else {
-            "max_tokens"
-        };
+        let name =
+            if writing.target.takes_max_completion_tokens { "max_completion_tokens" } else { "max_tokens" };
         body.integer(name, most);
     }
     if !request.stop.is_empty() {
@@ -452,22 +424,19 @@ fn write_format(body: &mut Object<'_>, format: Option<&Format<'_>>) {
     match format {
         None => {}
         Some(Format::Json) => body.object("response_format", |format| format.string("type", "json_object")),
-        Some(Format::Schema {
-            name,
-            description,
-            schema,
-            strict,
-        }) => body.object("response_format", |format| {
-            format.string("type", "json_schema");
-            format.object("json_schema", |inner| {
-                inner.string("name", name.as_deref().unwrap_or("output"));
-                inner.string_if("description", description.as_deref());
-                inner.raw("schema", schema);
-                if let Some(strict) = strict {
-                    inner.bool("strict", *strict);
-                }
-            });
-        }),
+        Some(Format::Schema { name, description, schema, strict }) => {
+            body.object("response_format", |format| {
+                format.string("type", "json_schema");
+                format.object("json_schema", |inner| {
+                    inner.string("name", name.as_deref().unwrap_or("output"));
+                    inner.string_if("description", description.as_deref());
+                    inner.raw("schema", schema);
+                    if let Some(strict) = strict {
+                        inner.bool("strict", *strict);
+                    }
+                });
+            })
+        }
     }
 }
 

@@ -83,9 +83,7 @@ pub(in crate::translate) fn read_answer<'a>(
     dropped: &mut Dropped,
 ) -> Result<Answer<'a>, BadAnswer> {
     let response: Response<'a> = serde_json::from_slice(body).map_err(|error| {
-        BadAnswer::new(format!(
-            "the provider's answer is not an OpenAI response: {error}"
-        ))
+        BadAnswer::new(format!("the provider's answer is not an OpenAI response: {error}"))
     })?;
     if let Some(error) = response.error.filter(|error| error.get() != "null") {
         let failure = Failure::read(crate::Dialect::OpenAiResponses, 502, error.get().as_bytes());
@@ -93,10 +91,7 @@ pub(in crate::translate) fn read_answer<'a>(
     }
     let mut parts = Vec::new();
     let mut logprobs = None;
-    for item in response
-        .output
-        .ok_or_else(|| BadAnswer::new("the provider's answer holds no output"))?
-    {
+    for item in response.output.ok_or_else(|| BadAnswer::new("the provider's answer holds no output"))? {
         read_item(item, &mut parts, &mut logprobs, dropped)?;
     }
     let called = parts.iter().any(|part| matches!(part, Part::ToolCall(_)));
@@ -104,20 +99,13 @@ pub(in crate::translate) fn read_answer<'a>(
     let status = response.status.unwrap_or_default();
     let reason = response.incomplete_details.and_then(|details| details.reason);
     let stop = stop_of(&status, reason.as_deref(), called, refused).ok_or_else(|| {
-        BadAnswer::new(format!(
-            "the provider broke the answer off with status {:?}",
-            &*status
-        ))
+        BadAnswer::new(format!("the provider broke the answer off with status {:?}", &*status))
     })?;
     Ok(Answer {
         id: response.id.map(|id| id.0),
         model: response.model.map(|model| model.0),
         created: response.created_at.map(|seconds| seconds as u64),
-        choices: vec![Choice {
-            parts,
-            stop,
-            logprobs,
-        }],
+        choices: vec![Choice { parts, stop, logprobs }],
         usage: response.usage.as_ref().map(UsageBody::usage),
         service_tier: response.service_tier.map(|tier| tier.0),
     })
@@ -132,10 +120,7 @@ fn read_item<'a>(
     match &*item.kind {
         "message" => {
             for content in item.content.unwrap_or_default() {
-                let raw = content
-                    .logprobs
-                    .map(RawValue::get)
-                    .filter(|raw| *raw != "[]" && *raw != "null");
+                let raw = content.logprobs.map(RawValue::get).filter(|raw| *raw != "[]" && *raw != "null");
                 *logprobs = raw.map(Cow::Borrowed).or(logprobs.take());
                 match &*content.kind {
                     "refusal" => parts.push(Part::Refusal(content.refusal.unwrap_or_default().0)),
@@ -147,12 +132,7 @@ fn read_item<'a>(
                             dropped.add("output[].content[].annotations");
                         }
                         let text = content.text.unwrap_or_default().0;
-                        parts.push(Part::Text {
-                            text,
-                            citations,
-                            cache: None,
-                            signature: None,
-                        });
+                        parts.push(Part::Text { text, citations, cache: None, signature: None });
                     }
                     other => dropped.add(format!("output[].content[].{other}")),
                 }
@@ -160,16 +140,10 @@ fn read_item<'a>(
         }
         "reasoning" => parts.push(reasoning(item)),
         "function_call" => {
-            let name = item
-                .name
-                .ok_or_else(|| BadAnswer::new("the provider called a tool without a name"))?
-                .0;
+            let name =
+                item.name.ok_or_else(|| BadAnswer::new("the provider called a tool without a name"))?.0;
             let arguments = item.arguments.unwrap_or_default().0;
-            let arguments = if arguments.trim().is_empty() {
-                Cow::Borrowed("{}")
-            } else {
-                arguments
-            };
+            let arguments = if arguments.trim().is_empty() { Cow::Borrowed("{}") } else { arguments };
             if !json::is_object(&arguments) {
                 return Err(BadAnswer::new(format!(
                     "the model called {name:?} with arguments that are not a JSON object"
@@ -180,13 +154,7 @@ fn read_item<'a>(
                 .or(item.id)
                 .ok_or_else(|| BadAnswer::new("the provider called a tool without an id"))?
                 .0;
-            parts.push(Part::ToolCall(ToolCall {
-                id,
-                name,
-                arguments,
-                cache: None,
-                signature: None,
-            }));
+            parts.push(Part::ToolCall(ToolCall { id, name, arguments, cache: None, signature: None }));
         }
         other => dropped.add(format!("output[].{other}")),
     }
@@ -195,11 +163,7 @@ fn read_item<'a>(
 
 /// Several parts of a summary become one text, a blank line between them.
 fn reasoning(item: Item<'_>) -> Part<'_> {
-    let mut texts = item
-        .summary
-        .unwrap_or_default()
-        .into_iter()
-        .filter_map(|part| part.text);
+    let mut texts = item.summary.unwrap_or_default().into_iter().filter_map(|part| part.text);
     let mut text = texts.next().unwrap_or_default().0;
     for more in texts {
         let text = text.to_mut();
@@ -211,11 +175,7 @@ fn reasoning(item: Item<'_>) -> Part<'_> {
             text = content.text.unwrap_or_default().0;
         }
     }
-    read_reasoning(
-        item.id.as_deref(),
-        text,
-        item.encrypted_content.map(|data| data.0),
-    )
+    read_reasoning(item.id.as_deref(), text, item.encrypted_content.map(|data| data.0))
 }
 
 pub(in crate::translate) fn write_answer(
@@ -232,12 +192,7 @@ pub(in crate::translate) fn write_answer(
     json::array(&mut output, |list| {
         if let Some(choice) = answer.choices.first() {
             stop = &choice.stop;
-            write_output(
-                list,
-                choice,
-                answer.id.as_deref().unwrap_or(&context.request_id),
-                dropped,
-            );
+            write_output(list, choice, answer.id.as_deref().unwrap_or(&context.request_id), dropped);
         }
     });
     let frame = Frame {
@@ -250,13 +205,7 @@ pub(in crate::translate) fn write_answer(
     json::object(&mut out, |body| {
         frame.write(
             body,
-            &Progress {
-                status,
-                reason,
-                output: &output,
-                usage: answer.usage.as_ref(),
-                failure: None,
-            },
+            &Progress { status, reason, output: &output, usage: answer.usage.as_ref(), failure: None },
         );
     });
     out
@@ -271,27 +220,16 @@ fn write_output(list: &mut Array<'_>, choice: &Choice<'_>, id: &str, dropped: &m
                 write_message_item(
                     item,
                     &own_id("msg"),
-                    &MessagePart {
-                        refusal: false,
-                        text,
-                        citations,
-                        logprobs,
-                    },
+                    &MessagePart { refusal: false, text, citations, logprobs },
                 );
             }),
             Part::Refusal(text) => list.object(|item| {
-                let part = MessagePart {
-                    refusal: true,
-                    text,
-                    citations: &[],
-                    logprobs: None,
-                };
+                let part = MessagePart { refusal: true, text, citations: &[], logprobs: None };
                 write_message_item(item, &own_id("msg"), &part);
             }),
             Part::Thinking { text, signature } => list.object(|item| {
-                let signature = signature
-                    .as_ref()
-                    .map(|signature| (signature.family, signature.data.as_ref()));
+                let signature =
+                    signature.as_ref().map(|signature| (signature.family, signature.data.as_ref()));
                 write_reasoning_item(item, &own_id("rs"), text, signature, false);
             }),
             Part::Redacted(Signature { family, data }) => list.object(|item| {
@@ -313,12 +251,7 @@ fn write_output(list: &mut Array<'_>, choice: &Choice<'_>, id: &str, dropped: &m
     if let Stop::Refusal(Some(explanation)) = &choice.stop
         && !choice.parts.iter().any(|part| matches!(part, Part::Refusal(_)))
     {
-        let part = MessagePart {
-            refusal: true,
-            text: explanation,
-            citations: &[],
-            logprobs: None,
-        };
+        let part = MessagePart { refusal: true, text: explanation, citations: &[], logprobs: None };
         list.object(|item| write_message_item(item, &format!("msg_{id}_{}", choice.parts.len()), &part));
     }
 }
@@ -328,10 +261,7 @@ pub(super) fn write_bare_signature(item: &mut Object<'_>, id: &str, signature: &
     item.string("id", id);
     item.string("type", "reasoning");
     item.array("summary", |_| {});
-    item.string(
-        "encrypted_content",
-        &signature_text(Family::OpenAi, Family::Google, signature),
-    );
+    item.string("encrypted_content", &signature_text(Family::OpenAi, Family::Google, signature));
 }
 
 /// What stays the same over a whole response.

@@ -11,14 +11,8 @@ use crate::translate::{BadRequest, Dropped};
 
 use super::read_reasoning;
 
-const RAW_KEYS: [&str; 6] = [
-    "parameters",
-    "schema",
-    "metadata",
-    "prompt_cache_options",
-    "moderation",
-    "logprobs",
-];
+const RAW_KEYS: [&str; 6] =
+    ["parameters", "schema", "metadata", "prompt_cache_options", "moderation", "logprobs"];
 
 /// Fields that mean something to OpenAI alone, under the same name in Chat and Responses.
 const OPENAI_FIELDS: [&str; 7] = [
@@ -44,9 +38,7 @@ pub(in crate::translate) fn read_request<'a>(
     fields.take("stream_options");
     for stored in ["previous_response_id", "conversation", "prompt"] {
         if fields.has(stored) {
-            return Err(root
-                .key(stored)
-                .bad("needs OpenAI's memory; send the whole conversation in input"));
+            return Err(root.key(stored).bad("needs OpenAI's memory; send the whole conversation in input"));
         }
     }
     if fields.bool("background")? == Some(true) {
@@ -65,17 +57,11 @@ pub(in crate::translate) fn read_request<'a>(
     request.sampling.logprobs |= request.sampling.top_logprobs.is_some();
     request.max_output = fields.count("max_output_tokens")?;
     if let Some(reasoning) = fields.take("reasoning") {
-        request.reasoning = Some(read_effort(
-            Fields::new(reasoning, root.key("reasoning"))?,
-            dropped,
-        )?);
+        request.reasoning = Some(read_effort(Fields::new(reasoning, root.key("reasoning"))?, dropped)?);
     }
     request.user = fields.string("user")?;
     request.service_tier = fields.string("service_tier")?;
-    if fields
-        .string("truncation")?
-        .is_some_and(|truncation| truncation != "disabled")
-    {
+    if fields.string("truncation")?.is_some_and(|truncation| truncation != "disabled") {
         dropped.add("truncation");
     }
     for name in OPENAI_FIELDS {
@@ -96,11 +82,7 @@ fn read_input<'a>(
     let list = root.key("input");
     let items = match fields.take("input") {
         Some(Json::String(text)) => {
-            request.messages.push(Message {
-                role: Role::User,
-                parts: vec![Part::text(text)],
-                origin: 0,
-            });
+            request.messages.push(Message { role: Role::User, parts: vec![Part::text(text)], origin: 0 });
             return Ok(());
         }
         Some(Json::Array(items)) => items,
@@ -129,17 +111,9 @@ fn read_input<'a>(
             continue;
         }
         // Reasoning, text and calls of one answer are separate items but one message.
-        match request
-            .messages
-            .last_mut()
-            .filter(|last| role == Role::Assistant && last.role == role)
-        {
+        match request.messages.last_mut().filter(|last| role == Role::Assistant && last.role == role) {
             Some(last) => parts.into_iter().for_each(|part| push(&mut last.parts, part)),
-            None => request.messages.push(Message {
-                role,
-                parts,
-                origin: at,
-            }),
+            None => request.messages.push(Message { role, parts, origin: at }),
         }
     }
     Ok(())
@@ -148,10 +122,7 @@ fn read_input<'a>(
 /// Adds a part; a bare signature of Gemini's goes onto the call it precedes.
 fn push<'a>(parts: &mut Vec<Part<'a>>, mut part: Part<'a>) {
     if let Part::ToolCall(call) = &mut part
-        && let Some(Part::Thinking {
-            text,
-            signature: Some(carried),
-        }) = parts.last()
+        && let Some(Part::Thinking { text, signature: Some(carried) }) = parts.last()
         && text.is_empty()
         && carried.family == Family::Google
     {
@@ -190,11 +161,9 @@ fn read_content<'a>(
     match fields.take(key) {
         None => Ok(Vec::new()),
         Some(Json::String(text)) => Ok(vec![Part::text(text)]),
-        Some(Json::Array(items)) => items
-            .into_iter()
-            .enumerate()
-            .map(|(at, item)| read_part(item, path.index(at), dropped))
-            .collect(),
+        Some(Json::Array(items)) => {
+            items.into_iter().enumerate().map(|(at, item)| read_part(item, path.index(at), dropped)).collect()
+        }
         Some(_) => Err(path.bad("must be a string or an array of content parts")),
     }
 }
@@ -223,19 +192,14 @@ fn read_part<'a>(item: Json<'a>, path: Path<'_>, dropped: &mut Dropped) -> Resul
                 (None, Some(id)) => Source::File(id),
                 (None, None) => return Err(path.bad("needs image_url or file_id")),
             };
-            Part::Image {
-                source,
-                detail: fields.string("detail")?,
-                cache,
-            }
+            Part::Image { source, detail: fields.string("detail")?, cache }
         }
         "input_file" => {
             let data = fields.string("file_data")?;
             let url = fields.string("file_url")?;
             let source = match (data, url, fields.string("file_id")?) {
                 (Some(data), ..) => data_url(data).ok_or_else(|| {
-                    path.key("file_data")
-                        .bad("must be a data URL such as data:application/pdf;base64,<data>")
+                    path.key("file_data").bad("must be a data URL such as data:application/pdf;base64,<data>")
                 })?,
                 (None, Some(url), _) => Source::Url(url),
                 (None, None, Some(id)) => Source::File(id),
@@ -250,9 +214,9 @@ fn read_part<'a>(item: Json<'a>, path: Path<'_>, dropped: &mut Dropped) -> Resul
             }
         }
         other => {
-            return Err(path.key("type").bad(format!(
-                "{other:?} is not a content part this gateway can translate"
-            )));
+            return Err(path
+                .key("type")
+                .bad(format!("{other:?} is not a content part this gateway can translate")));
         }
     };
     fields.finish(dropped);
@@ -263,11 +227,7 @@ fn read_call<'a>(item: &mut Fields<'a, '_>) -> Result<Part<'a>, BadRequest> {
     let path = item.path;
     item.take("id");
     let arguments = item.string("arguments")?.unwrap_or_default();
-    let arguments = if arguments.trim().is_empty() {
-        Cow::Borrowed("{}")
-    } else {
-        arguments
-    };
+    let arguments = if arguments.trim().is_empty() { Cow::Borrowed("{}") } else { arguments };
     if !json::is_object(&arguments) {
         return Err(path.key("arguments").bad("must be the text of a JSON object"));
     }
@@ -304,11 +264,7 @@ fn read_reasoning_item<'a>(item: &mut Fields<'a, '_>) -> Result<Part<'a>, BadReq
             text.push_str(&Fields::new(part, list.index(at))?.required_string("text")?);
         }
     }
-    Ok(read_reasoning(
-        id.as_deref(),
-        Cow::Owned(text),
-        item.string("encrypted_content")?,
-    ))
+    Ok(read_reasoning(id.as_deref(), Cow::Owned(text), item.string("encrypted_content")?))
 }
 
 fn read_tools<'a>(
@@ -343,9 +299,7 @@ fn read_tools<'a>(
             "none" => ToolChoice::None,
             "required" => ToolChoice::Required,
             other => {
-                return Err(path.bad(format!(
-                    "must be none, auto, required or an object, not {other:?}"
-                )));
+                return Err(path.bad(format!("must be none, auto, required or an object, not {other:?}")));
             }
         }),
         Some(choice) => Some(read_choice(Fields::new(choice, path)?, dropped)?),

@@ -65,10 +65,8 @@ impl Reader for StreamReader {
         let index = body.output_index.unwrap_or(0);
         match &*body.kind {
             "response.output_text.delta" => {
-                if let Some(tokens) = body
-                    .logprobs
-                    .map(RawValue::get)
-                    .filter(|raw| *raw != "[]" && *raw != "null")
+                if let Some(tokens) =
+                    body.logprobs.map(RawValue::get).filter(|raw| *raw != "[]" && *raw != "null")
                 {
                     sink(Event::Logprobs(tokens));
                 }
@@ -107,9 +105,7 @@ impl Reader for StreamReader {
                 sink(Event::Start(Start {
                     id: response.and_then(|response| response.id.as_deref()),
                     model: response.and_then(|response| response.model.as_deref()),
-                    created: response
-                        .and_then(|response| response.created_at)
-                        .map(|seconds| seconds as u64),
+                    created: response.and_then(|response| response.created_at).map(|seconds| seconds as u64),
                     usage: None,
                 }));
             }
@@ -126,9 +122,7 @@ impl Reader for StreamReader {
 }
 
 fn failure(data: &[u8], response: Option<&Response<'_>>) -> Failure {
-    let error = response
-        .and_then(|response| response.error)
-        .map_or(data, |error| error.get().as_bytes());
+    let error = response.and_then(|response| response.error).map_or(data, |error| error.get().as_bytes());
     match json::parse(error, &["response"]) {
         Ok(error) => Failure::read_event(error),
         Err(_) => Failure::upstream("the provider reported an error that cannot be read"),
@@ -143,11 +137,7 @@ impl StreamReader {
                 self.close(sink);
                 let id = item.call_id.as_deref().or(item.id.as_deref()).unwrap_or_default();
                 let name = item.name.as_deref().unwrap_or_default();
-                sink(Event::Open(Open::Tool {
-                    id,
-                    name,
-                    signature: None,
-                }));
+                sink(Event::Open(Open::Tool { id, name, signature: None }));
                 self.called = true;
                 self.open = Some((index, Kind::Tool));
                 self.spoke = false;
@@ -171,10 +161,7 @@ impl StreamReader {
             "reasoning" => {
                 let encrypted = item.encrypted_content.map(|data| data.0);
                 match read_reasoning(item.id.as_deref(), "".into(), encrypted) {
-                    Part::Thinking {
-                        signature: Some(signature),
-                        ..
-                    } => {
+                    Part::Thinking { signature: Some(signature), .. } => {
                         self.open(index, Kind::Thinking, sink);
                         sink(Event::Sign(signature.family, &signature.data));
                     }
@@ -235,9 +222,7 @@ impl StreamReader {
         if let Some(tier) = response.and_then(|response| response.service_tier.as_deref()) {
             sink(Event::ServiceTier(tier));
         }
-        let status = response
-            .and_then(|response| response.status.as_deref())
-            .unwrap_or("completed");
+        let status = response.and_then(|response| response.status.as_deref()).unwrap_or("completed");
         let reason = response
             .and_then(|response| response.incomplete_details.as_ref())
             .and_then(|details| details.reason.as_deref());

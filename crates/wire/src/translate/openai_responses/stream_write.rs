@@ -122,12 +122,7 @@ impl StreamWriter {
                 self.part_event("response.content_part.added", "part", out, |part| {
                     fill_message_part(
                         part,
-                        &MessagePart {
-                            refusal,
-                            text: "",
-                            citations: &[],
-                            logprobs: None,
-                        },
+                        &MessagePart { refusal, text: "", citations: &[], logprobs: None },
                     );
                 });
                 self.open = if refusal { Block::Refusal } else { Block::Text };
@@ -145,9 +140,7 @@ impl StreamWriter {
             Open::Redacted(family, data) => {
                 self.item_id = format!("rs_{}_{}", self.id, self.count);
                 let id = self.item_id.clone();
-                self.whole_item(out, |item| {
-                    write_reasoning_item(item, &id, "", Some((*family, data)), true)
-                });
+                self.whole_item(out, |item| write_reasoning_item(item, &id, "", Some((*family, data)), true));
                 self.open = Block::None;
             }
             Open::Tool { id, name, signature } => {
@@ -165,10 +158,7 @@ impl StreamWriter {
                     item.string("call_id", id);
                     item.string("name", name);
                 });
-                self.open = Block::Tool {
-                    call_id: (*id).to_owned(),
-                    name: (*name).to_owned(),
-                };
+                self.open = Block::Tool { call_id: (*id).to_owned(), name: (*name).to_owned() };
             }
         }
     }
@@ -184,9 +174,9 @@ impl StreamWriter {
                     body.raw("logprobs", logprobs.as_deref().unwrap_or("[]"));
                 });
             }
-            Block::Refusal => self.part_event("response.refusal.delta", "", out, |body| {
-                body.string("delta", text)
-            }),
+            Block::Refusal => {
+                self.part_event("response.refusal.delta", "", out, |body| body.string("delta", text))
+            }
             Block::Thinking => {
                 if first {
                     self.summary_event("response.reasoning_summary_part.added", out, |body| {
@@ -246,12 +236,7 @@ impl StreamWriter {
                     }
                 });
                 let citations = std::mem::take(&mut self.citations);
-                let part = MessagePart {
-                    refusal,
-                    text: &text,
-                    citations: &citations,
-                    logprobs: None,
-                };
+                let part = MessagePart { refusal, text: &text, citations: &citations, logprobs: None };
                 self.part_event("response.content_part.done", "part", out, |object| {
                     fill_message_part(object, &part)
                 });
@@ -269,9 +254,7 @@ impl StreamWriter {
                 }
                 let signature = self.signature.take();
                 let signature = signature.as_ref().map(|(family, data)| (*family, data.as_str()));
-                self.finish_item(out, |item| {
-                    write_reasoning_item(item, &id, &text, signature, false)
-                });
+                self.finish_item(out, |item| write_reasoning_item(item, &id, &text, signature, false));
             }
             Block::Tool { call_id, name } => {
                 self.item_id = id.clone();
@@ -304,11 +287,7 @@ impl StreamWriter {
 
     fn end(&mut self, out: &mut Vec<u8>) {
         let (status, reason) = status_of(self.stop.as_ref().unwrap_or(&Stop::End));
-        let kind = if status == "completed" {
-            "response.completed"
-        } else {
-            "response.incomplete"
-        };
+        let kind = if status == "completed" { "response.completed" } else { "response.incomplete" };
         self.usage = Some(self.usage.unwrap_or_default());
         self.response(kind, status, reason, None, out);
     }
@@ -332,19 +311,9 @@ impl StreamWriter {
         output.extend_from_slice(&self.items);
         output.push(b']');
         let usage = self.usage.as_ref().filter(|_| status != "in_progress");
-        let progress = Progress {
-            status,
-            reason,
-            output: &output,
-            usage,
-            failure,
-        };
-        let frame = Frame {
-            id: &self.id,
-            model: &self.model,
-            created: self.created,
-            tier: self.tier.as_deref(),
-        };
+        let progress = Progress { status, reason, output: &output, usage, failure };
+        let frame =
+            Frame { id: &self.id, model: &self.model, created: self.created, tier: self.tier.as_deref() };
         event(&mut self.sequence, out, kind, |body| {
             body.object("response", |object| frame.write(object, &progress))
         });

@@ -21,11 +21,7 @@ pub(in crate::translate) fn write_request(
     json::object(&mut out, |body| {
         body.string("model", writing.target.model);
         let instructions = match request.system.as_slice() {
-            [
-                Part::Text {
-                    text, cache: None, ..
-                },
-            ] => Some(text),
+            [Part::Text { text, cache: None, .. }] => Some(text),
             _ => None,
         };
         body.string_if("instructions", instructions.map(Cow::as_ref));
@@ -62,13 +58,7 @@ fn write_user(
 ) -> Result<(), BadRequest> {
     let mut rest = Vec::new();
     for part in &message.parts {
-        let Part::ToolResult {
-            id,
-            content,
-            is_error,
-            cache,
-        } = part
-        else {
+        let Part::ToolResult { id, content, is_error, cache } = part else {
             rest.push(part);
             continue;
         };
@@ -113,9 +103,7 @@ fn write_message<'p, P: std::borrow::Borrow<Part<'p>>>(
     list.object(|message| {
         message.string("role", role);
         if let [only] = parts
-            && let Part::Text {
-                text, cache: None, ..
-            } = only.borrow()
+            && let Part::Text { text, cache: None, .. } = only.borrow()
         {
             message.string("content", text);
             return;
@@ -157,10 +145,8 @@ fn write_part(
                 }
                 Source::File(_) if same_store => None,
                 Source::File(_) | Source::PlainText(_) => {
-                    return Err(writing.bad(
-                        origin,
-                        "an image by file id cannot cross to another provider; send its data",
-                    ));
+                    return Err(writing
+                        .bad(origin, "an image by file id cannot cross to another provider; send its data"));
                 }
             };
             items.object(|item| {
@@ -172,13 +158,7 @@ fn write_part(
                 item.string("detail", detail.as_deref().unwrap_or("auto"));
             });
         }
-        Part::Document {
-            source,
-            title,
-            context,
-            citations,
-            ..
-        } => {
+        Part::Document { source, title, context, citations, .. } => {
             if context.is_some() {
                 writing.drop(Field::DocumentContext);
             }
@@ -186,10 +166,8 @@ fn write_part(
                 writing.drop(Field::Citations);
             }
             if matches!(source, Source::File(_)) && !same_store {
-                return Err(writing.bad(
-                    origin,
-                    "a document by file id cannot cross to another provider; send its data",
-                ));
+                return Err(writing
+                    .bad(origin, "a document by file id cannot cross to another provider; send its data"));
             }
             write_document(items, source, title.as_deref());
         }
@@ -244,14 +222,7 @@ fn write_assistant(
                 item.string("role", "assistant");
                 item.string("content", text);
             }),
-            Part::Thinking {
-                text,
-                signature:
-                    Some(Signature {
-                        family: Family::OpenAi,
-                        data,
-                    }),
-            } => {
+            Part::Thinking { text, signature: Some(Signature { family: Family::OpenAi, data }) } => {
                 list.object(|item| write_reasoning_item(item, "", text, Some((Family::OpenAi, data)), false));
             }
             Part::Thinking { text, .. } if text.is_empty() => {}
@@ -308,11 +279,7 @@ fn write_tools(body: &mut Object<'_>, request: &Request<'_>, writing: &mut Writi
         Some(ToolChoice::Allowed { names, required }) => body.object("tool_choice", |choice| {
             choice.string("type", "allowed_tools");
             choice.string("mode", if *required { "required" } else { "auto" });
-            choice.array("tools", |list| {
-                names
-                    .iter()
-                    .for_each(|name| list.object(|tool| named(tool, name)))
-            });
+            choice.array("tools", |list| names.iter().for_each(|name| list.object(|tool| named(tool, name))));
         }),
     }
     if let Some(parallel) = request.parallel_tools {
@@ -379,22 +346,9 @@ fn write_options(body: &mut Object<'_>, request: &Request<'_>, writing: &mut Wri
 
 /// Writes `reasoning`; true if thinking is to be expected.
 fn write_reasoning(body: &mut Object<'_>, request: &Request<'_>, writing: &mut Writing<'_>) -> bool {
-    let carried = request
-        .messages
-        .iter()
-        .flat_map(|message| &message.parts)
-        .any(|part| {
-            matches!(
-                part,
-                Part::Thinking {
-                    signature: Some(Signature {
-                        family: Family::OpenAi,
-                        ..
-                    }),
-                    ..
-                }
-            )
-        });
+    let carried = request.messages.iter().flat_map(|message| &message.parts).any(|part| {
+        matches!(part, Part::Thinking { signature: Some(Signature { family: Family::OpenAi, .. }), .. })
+    });
     let Some(wish) = request.reasoning else {
         return carried;
     };
@@ -416,11 +370,7 @@ fn write_reasoning(body: &mut Object<'_>, request: &Request<'_>, writing: &mut W
 }
 
 fn write_text_config(body: &mut Object<'_>, request: &Request<'_>) {
-    let verbosity = request
-        .openai
-        .iter()
-        .find(|(name, _)| *name == "verbosity")
-        .map(|(_, value)| value);
+    let verbosity = request.openai.iter().find(|(name, _)| *name == "verbosity").map(|(_, value)| value);
     if verbosity.is_none() && request.format.is_none() {
         return;
     }
@@ -428,12 +378,7 @@ fn write_text_config(body: &mut Object<'_>, request: &Request<'_>) {
         match &request.format {
             None => {}
             Some(Format::Json) => text.object("format", |format| format.string("type", "json_object")),
-            Some(Format::Schema {
-                name,
-                description,
-                schema,
-                strict,
-            }) => text.object("format", |format| {
+            Some(Format::Schema { name, description, schema, strict }) => text.object("format", |format| {
                 format.string("type", "json_schema");
                 format.string("name", name.as_deref().unwrap_or("output"));
                 format.string_if("description", description.as_deref());

@@ -1,0 +1,207 @@
+//! Every model known by name, with its price and the credential it would be called with.
+
+use genesis_config::file::{Agents, ModelEntry};
+use genesis_config::{Environment, PriceTable, Provider, ProviderAuth, Providers, Source};
+use genesis_store::KeyRow;
+use jiff::Timestamp;
+
+use super::reference::{Reference, is_version_of};
+
+/// One model as it is listed.
+pub(super) struct Row {
+    pub(super) reference: Reference,
+    pub(super) name: Option<String>,
+    /// What it takes, where the file says so.
+    pub(super) input: Vec<String>,
+    /// Tokens, input and output together.
+    pub(super) context_window: Option<u64>,
+    pub(super) context_tokens: Option<u64>,
+    /// Output tokens at most, where the file says so.
+    pub(super) max_tokens: Option<u64>,
+    /// Nano-USD per million tokens, in and out.
+    pub(super) price: Option<(i64, i64)>,
+    pub(super) credential: Credential,
+    pub(super) tags: Vec<String>,
+    /// It is named in the file, and neither the file nor the table knows it.
+    pub(super) missing: bool,
+}
+
+/// What a provider would be called with. `Display` names it in a few letters.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Credential {
+    /// The variable, and where it was found.
+    Variable(String, Source),
+    /// Sealed in the store.
+    Stored,
+    /// `apiKey` of the file.
+    Config,
+    /// A header of the file that can carry a key.
+    Header(String),
+    /// The gateway behind this provider holds the key: `providerAuth: "stored"`.
+    Gateway,
+    None,
+}
+
+impl Credential {
+    pub(super) fn is_found(&self) -> bool {
+        *self != Self::None
+    }
+}
+
+impl std::fmt::Display for Credential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Variable(name, Source::Process) => write!(f, "env:{name}"),
+            Self::Variable(name, Source::DotEnv) => write!(f, ".env:{name}"),
+            Self::Variable(name, Source::CwdDotEnv) => write!(f, "./.env:{name}"),
+            Self::Variable(name, Source::Block) => write!(f, "config env:{name}"),
+            Self::Variable(name, Source::LoginShell) => write!(f, "shell:{name}"),
+            Self::Stored => f.write_str("stored"),
+            Self::Config => f.write_str("config"),
+            Self::Header(name) => write!(f, "header:{name}"),
+            Self::Gateway => f.write_str("gateway"),
+            Self::None => f.write_str("none"),
+        }
+    }
+}
+
+/// The credential that wins, in the order in which the gateway looks: environment, store, file.
+pub(super) fn credential(provider: &Provider, stored: &[KeyRow], environment: &Environment) -> Credential {
+    if provider.provider_auth == ProviderAuth::Stored {
+        return Credential::Gateway;
+    }
+    if let Some((name, _, source)) = environment.first(&provider.env) {
+        return Credential::Variable(name.to_owned(), source);
+    }
+    let is_its =
+        |row: &&KeyRow| row.provider == provider.slug && row.alias == "default" && row.gateway.is_none();
+    if stored.iter().any(|row| is_its(&row)) {
+        return Credential::Stored;
+    }
+    let written = provider.api_key.as_ref().map(genesis_config::ExposeSecret::expose_secret);
+    if written.is_some_and(|text| environment.substitute(text).is_ok()) {
+        return Credential::Config;
+    }
+    let mut headers = provider.headers.iter();
+    let carries_key = |(name, text): &&(String, String)| {
+        provider.key_slots.contains(&name.to_ascii_lowercase()) && environment.substitute(text).is_ok()
+    };
+    headers.find(carries_key).map_or(Credential::None, |(name, _)| Credential::Header(name.clone()))
+}
+
+/// The names of a provider's models: those the file describes, then those of the price table.
+pub(super) fn model_ids(provider: &Provider) -> Vec<String> {
+    let mut ids: Vec<String> = provider.models.iter().map(|model| model.id.clone()).collect();
+    // On Cloudflare's compatible endpoint a model's name starts with its maker.
+    let prefix = if is_compatible_endpoint(provider) { "anthropic/" } else { "" };
+    for id in PriceTable::builtin().models(&provider.price_provider) {
+        let id = format!("{prefix}{id}");
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+    }
+    ids
+}
+
+fn is_compatible_endpoint(provider: &Provider) -> bool {
+    provider.slug == super::list::RELAY
+        && provider.routes.iter().any(|route| route.url().trim_end_matches("/*").ends_with("/compat"))
+}
+
+/// Whether the file or the table knows a model of this name, or nobody can know: there is no list.
+pub(super) fn known(provider: &Provider, model: &str) -> bool {
+    let ids = model_ids(provider);
+    ids.is_empty() || ids.iter().any(|id| is_version_of(model, id))
+}
+
+/// Models by reference, and what the file says about them.
+pub(super) struct Catalogue<'a> {
+    pub(super) providers: &'a Providers,
+    pub(super) agents: &'a Agents,
+    pub(super) stored: &'a [KeyRow],
+    pub(super) environment: &'a Environment,
+}
+
+impl Catalogue<'_> {
+    pub(super) fn row(&self, reference: Reference) -> Row {
+        let provider = self.providers.find(&reference.provider);
+        let described = provider.and_then(|provider| described(provider, &reference.model));
+        let table = PriceTable::builtin();
+        let price = provider
+            .and_then(|provider| provider.price(table, &reference.model, Timestamp::now().as_millisecond()))
+            .map(|price| (price.rates.input, price.rates.output));
+        let window = described
+            .and_then(|model| model.context_window)
+            .or_else(|| table.context_window(&provider?.price_provider, &reference.model));
+        let missing = !provider.is_some_and(|provider| known(provider, &reference.model));
+        Row {
+            name: described.and_then(|model| model.name.clone()),
+            input: described.map(|model| model.input.clone()).unwrap_or_default(),
+            context_window: window,
+            context_tokens: described.and_then(|model| model.context_tokens),
+            max_tokens: described.and_then(|model| model.max_tokens),
+            price,
+            credential: provider.map_or(Credential::None, |provider| self.credential(provider)),
+            tags: self.tags(&reference, described.is_some(), missing),
+            missing,
+            reference,
+        }
+    }
+
+    pub(super) fn credential(&self, provider: &Provider) -> Credential {
+        credential(provider, self.stored, self.environment)
+    }
+
+    /// Every model that the file names: the default, fallbacks in order, those picked out, those described.
+    pub(super) fn named(&self) -> Vec<Reference> {
+        let defaults = &self.agents.defaults;
+        let mut named: Vec<Reference> = Vec::new();
+        let texts =
+            defaults.model.primary.iter().chain(&defaults.model.fallbacks).chain(defaults.models.keys());
+        named.extend(texts.filter_map(|text| self.read(text)));
+        for provider in self.providers.iter() {
+            named.extend(
+                provider
+                    .models
+                    .iter()
+                    .map(|model| Reference { provider: provider.slug.clone(), model: model.id.clone() }),
+            );
+        }
+        named
+    }
+
+    /// A reference as the file writes it: an alias is followed, and a provider's other name becomes its own.
+    pub(super) fn read(&self, text: &str) -> Option<Reference> {
+        let text = super::reference::aliased(self.agents, text).unwrap_or(text);
+        let mut reference = Reference::split(text)?;
+        if let Some(provider) = self.providers.find(&reference.provider) {
+            reference.provider.clone_from(&provider.slug);
+        }
+        Some(reference)
+    }
+
+    fn tags(&self, reference: &Reference, described: bool, missing: bool) -> Vec<String> {
+        let defaults = &self.agents.defaults;
+        let is = |text: &str| self.read(text).as_ref() == Some(reference);
+        let mut tags = Vec::new();
+        if defaults.model.primary.as_deref().is_some_and(is) {
+            tags.push("default".to_owned());
+        }
+        let fallbacks = defaults.model.fallbacks.iter().enumerate();
+        tags.extend(fallbacks.filter(|(_, text)| is(text)).map(|(at, _)| format!("fallback#{}", at + 1)));
+        let mut notes = defaults.models.iter().filter(|(text, _)| is(text));
+        let note = notes.next().map(|(_, note)| note);
+        if described || note.is_some() {
+            tags.push("configured".to_owned());
+        }
+        tags.extend(note.and_then(|note| note.alias.as_ref()).map(|alias| format!("alias:{alias}")));
+        if missing {
+            tags.push("missing".to_owned());
+        }
+        tags
+    }
+}
+
+fn described<'p>(provider: &'p Provider, model: &str) -> Option<&'p ModelEntry> {
+    provider.models.iter().find(|entry| entry.id == model)
+}

@@ -19,6 +19,8 @@ use crate::retention::Kept;
 
 /// How often the files and the store are looked at for changes.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Short, so that under load a record is written while it is still in the processor's cache, and few can be lost.
+const COMMIT_INTERVAL: Duration = Duration::from_millis(10);
 /// Events from the data plane that may wait; more are only repetitions.
 const EVENTS: usize = 64;
 
@@ -54,7 +56,11 @@ impl Running {
         }
         let kept = Kept::default();
         kept.apply(&snapshot);
-        let options = JournalOptions { retention: kept.lookup(), ..JournalOptions::default() };
+        let options = JournalOptions {
+            retention: kept.lookup(),
+            commit_interval: COMMIT_INTERVAL,
+            ..JournalOptions::default()
+        };
         let journal = Arc::new(Journal::start(&store, options));
         let (events, heard) = sync_channel(EVENTS);
         let aside = genesis_admin::aside(store.clone(), Arc::clone(&journal));

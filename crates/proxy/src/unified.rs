@@ -45,7 +45,7 @@ impl Exchange<'_> {
 
         let found = snapshot.provider(&slug);
         let (provider, setup) = found.ok_or_else(|| plan::unknown_provider(snapshot, &slug))?;
-        self.receipt.addressed(&provider.slug, dialect.name());
+        self.receipt.addressed(&provider.slug, called(dialect));
         if let Some(unresolved) = setup.unresolved.as_ref().filter(|_| !setup.simulated) {
             return Err(Failure::misconfigured(unresolved.clone()));
         }
@@ -152,6 +152,17 @@ impl Exchange<'_> {
             )));
         }
         Ok(Call { body: outgoing.body.into(), context: Some(outgoing.context), dropped: outgoing.dropped })
+    }
+}
+
+/// The path as the log shows it, whichever surface it came through.
+fn called(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::OpenAiChat => "chat/completions",
+        Dialect::OpenAiEmbeddings => "embeddings",
+        Dialect::OpenAiResponses => "responses",
+        Dialect::AnthropicMessages => "messages",
+        other => other.name(),
     }
 }
 

@@ -52,6 +52,7 @@ fn the_copied_line_reaches_anthropic_with_the_stored_key_and_comes_back_in_opena
     let (record, payload) = gateway.last_log(1);
     assert_eq!((record.provider.as_str(), record.outcome), ("anthropic", Outcome::Success));
     assert_eq!(record.dialect, Some(Dialect::AnthropicMessages));
+    assert_eq!(record.path, "chat/completions");
     assert!(record.cost_nano_usd.is_some_and(|cost| cost > 0), "{record:?}");
     assert_eq!(payload.expect("payload").response, reply.body, "the log keeps what the client got");
 }

@@ -55,7 +55,7 @@ pub(crate) fn open(address: SocketAddr) -> TcpStream {
 }
 
 pub(crate) fn send(stream: &mut TcpStream, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) {
-    let mut head = format!("{method} {path} HTTP/1.1\r\nhost: gateway.test\r\n");
+    let mut head = format!("{method} {path} HTTP/1.1\r\nhost: localhost:1\r\n");
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }

@@ -205,3 +205,27 @@ fn simulated_answers_are_marked() {
     assert_eq!((reply.status, reply.header("cf-aig-simulated")), (200, Some("true")));
     assert!(gateway.log(1)[0].simulated);
 }
+
+#[test]
+fn in_dev_a_web_page_cannot_spend_the_stored_keys() {
+    let simulator = Simulator::start().expect("simulator");
+    let setup = Setup {
+        config: config(&simulator.url(), "gw: { authentication: false }"),
+        keys: vec![("openai", "default", None, "sk-real")],
+        simulator: Some(simulator.addr()),
+        ..Setup::default()
+    };
+    let gateway = Gateway::start(setup);
+    let body = br#"{"model":"gpt-5-mini","messages":[{"role":"user","content":"x"}]}"#;
+    let path = "/v1/any/gw/openai/chat/completions";
+    for (origin, status) in [
+        ("http://localhost:3000", 200),
+        ("https://evil.example", 401),
+        ("http://127.evil.example", 401),
+        ("http://127.0.0.1:5173", 200),
+        ("null", 401),
+    ] {
+        assert_eq!(gateway.post(path, &[("origin", origin)], body).status, status, "{origin}");
+    }
+    assert_eq!(gateway.post(path, &[], body).status, 200);
+}

@@ -39,7 +39,7 @@ pub struct Options {
     /// Seconds of each load run
     #[arg(long, default_value_t = 3.0)]
     pub seconds: f64,
-    /// Only these, by name, separated by commas [default: all but soak]
+    /// Only these, by name, separated by commas [default: all but soak and, until the gateway caches, cache-300 and cache-10k]
     #[arg(long, value_delimiter = ',')]
     pub scenarios: Vec<String>,
     /// Streams of the idle scenario
@@ -101,7 +101,11 @@ pub fn run(options: &Options) -> Result<bool> {
 impl Run {
     fn wants(&self, name: &str) -> bool {
         let named = &self.options.scenarios;
-        if named.is_empty() { name != "soak" } else { named.iter().any(|wanted| wanted == name) }
+        if named.is_empty() {
+            !scenario::ONLY_WHEN_NAMED.contains(&name)
+        } else {
+            named.iter().any(|wanted| wanted == name)
+        }
     }
 
     /// Prints the table and what went wrong, writes the JSON file.

@@ -133,6 +133,9 @@ pub const SCENARIOS: &[Scenario] = &[
 /// under a long load.
 pub const OTHERS: &[&str] = &["idle", "start", "size", "soak"];
 
+/// Scenarios that run only when named: one is long, the others wait for the gateway's cache.
+pub const ONLY_WHEN_NAMED: &[&str] = &["soak", "cache-300", "cache-10k"];
+
 /// True if `--scenarios` may name it.
 #[must_use]
 pub fn is_known(name: &str) -> bool {

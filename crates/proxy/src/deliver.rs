@@ -52,7 +52,7 @@ impl Delivery {
                     &Failure::misconfigured("this pair of dialects has no stream translation"),
                 ),
             },
-            Some(context) => match whole(answer, context, receipt).await {
+            Some(context) => match whole(answer, context, receipt, idle).await {
                 Ok((response, lost)) => {
                     dropped.extend(lost);
                     response
@@ -82,9 +82,10 @@ async fn whole(
     answer: Answer,
     context: Context,
     mut receipt: Receipt,
+    idle: Duration,
 ) -> Result<(Response<Body>, Vec<String>), Response<Body>> {
     let Answer { status, mut headers, body } = answer;
-    let theirs = match body.collect(WHOLE_LIMIT).await {
+    let theirs = match body.collect(WHOLE_LIMIT, idle).await {
         Ok(theirs) => Bytes::from(theirs),
         Err(error) => return Err(refused(receipt, &unreadable(&error.to_string()))),
     };

@@ -167,7 +167,8 @@ impl GoogleKey {
         let answer = upstream::send(pool, &Arc::new(origin), &head, body, patience)
             .await
             .map_err(|error| format!("the token endpoint did not answer: {error}"))?;
-        let body = answer.body.collect(64 * 1024).await.map_err(|error| error.to_string())?;
+        let body =
+            answer.body.collect(64 * 1024, patience.first_byte).await.map_err(|error| error.to_string())?;
         if !answer.status.is_success() {
             let said = genesis_wire::report::error_message(&body).unwrap_or_default();
             return Err(format!("the token endpoint answered {}: {said}", answer.status.as_u16()));

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -52,6 +53,10 @@ pub(crate) enum AnswerError {
     Cut,
     #[error("the connection to the provider broke: {0}")]
     Broken(std::io::Error),
+    #[error("the provider sent nothing for {0:?}")]
+    Silent(Duration),
+    #[error("the provider's answer is longer than {0} bytes")]
+    TooLong(usize),
     #[error(transparent)]
     BadChunk(#[from] BadChunk),
 }
@@ -157,15 +162,18 @@ fn take(connection: &mut Connection, framing: &mut Framing) -> Result<Bytes, Ans
 }
 
 impl AnswerBody {
-    /// All of it, for answers the gateway itself asked for.
-    pub(crate) async fn collect(mut self, limit: usize) -> Result<Vec<u8>, AnswerError> {
+    /// All of it, for answers the gateway itself has to read; at most `limit` bytes, and no silence longer than `idle`.
+    pub(crate) async fn collect(mut self, limit: usize, idle: Duration) -> Result<Vec<u8>, AnswerError> {
         let mut collected = Vec::new();
-        while let Some(piece) = std::future::poll_fn(|cx| self.poll_data(cx)).await {
-            collected.extend_from_slice(&piece?);
+        loop {
+            let next = tokio::time::timeout(idle, std::future::poll_fn(|cx| self.poll_data(cx)));
+            match next.await.map_err(|_| AnswerError::Silent(idle))? {
+                None => return Ok(collected),
+                Some(piece) => collected.extend_from_slice(&piece?),
+            }
             if collected.len() > limit {
-                return Err(AnswerError::Cut);
+                return Err(AnswerError::TooLong(limit));
             }
         }
-        Ok(collected)
     }
 }

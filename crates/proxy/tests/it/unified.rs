@@ -232,3 +232,20 @@ fn a_cut_stream_ends_with_an_error_event_in_the_callers_dialect() {
     assert!(!reply.text().contains("[DONE]") && !reply.complete, "never a clean end: {}", reply.text());
     assert_eq!(gateway.log(1)[0].outcome, Outcome::UpstreamBroken);
 }
+
+#[test]
+fn a_translated_answer_that_stalls_is_given_up() {
+    let upstream = Upstream::start();
+    let config =
+        config(&upstream.url(), "gw: {}").replace("gateway: {", "gateway: { limits: { idleSeconds: 1 },");
+    let gateway = Gateway::start(Setup { config, ..Setup::default() });
+    let half =
+        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{\"id\":".to_vec();
+    upstream.will(Script { pieces: vec![half], then_wait: true, ..Script::default() });
+    let body =
+        json!({"model":"anthropic/claude-sonnet-4-5","messages":[{"role":"user","content":"x"}]}).to_string();
+    let reply = gateway.post_authorized(COMPAT, &[("x-api-key", "sk-own")], body.as_bytes());
+    assert_eq!((reply.status, reply.json()["internalCode"].as_u64()), (502, Some(2005)), "{}", reply.text());
+    upstream.saw_the_gateway_close();
+    assert!(gateway.log(1)[0].error.contains("sent nothing for 1s"), "{}", gateway.log(1)[0].error);
+}

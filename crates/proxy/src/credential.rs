@@ -186,6 +186,9 @@ pub(crate) fn choose(
 
 /// The client's own key on a unified surface: wherever it stands, it is presented as the provider wants it.
 pub(crate) fn own_key(provider: &Provider, headers: &HeaderMap) -> Option<Credential> {
+    if !attaches_keys(provider) {
+        return None; // what stands behind this provider keeps the keys itself
+    }
     let slots = ["authorization", "x-api-key", "x-goog-api-key", "api-key"];
     let text = slots.iter().find_map(|slot| headers.get(*slot)?.to_str().ok()).map(bare)?;
     if let Some(key) =

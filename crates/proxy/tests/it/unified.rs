@@ -249,3 +249,26 @@ fn a_translated_answer_that_stalls_is_given_up() {
     upstream.saw_the_gateway_close();
     assert!(gateway.log(1)[0].error.contains("sent nothing for 1s"), "{}", gateway.log(1)[0].error);
 }
+
+#[test]
+fn a_provider_that_keeps_its_own_keys_is_shown_none() {
+    let simulator = Simulator::start().expect("simulator");
+    let config = format!(
+        "{{ models: {{ providers: {{ 'cloudflare-ai-gateway': {{ baseUrl: '{}/v1/a/b/anthropic', api: 'anthropic-messages', providerAuth: 'stored',
+           headers: {{ 'cf-aig-authorization': 'Bearer cf-token' }} }} }} }}, gateway: {{ gateways: {{ gw: {{}} }} }} }}",
+        simulator.url()
+    );
+    let gateway = Gateway::start(Setup { config, ..Setup::default() });
+    let body =
+        json!({"model":"cloudflare-ai-gateway/claude-sonnet-4-6","messages":[{"role":"user","content":"x"}]});
+    let reply = gateway.post_authorized(
+        COMPAT,
+        &[("authorization", "Bearer placeholder")],
+        body.to_string().as_bytes(),
+    );
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let sent = &simulator.captured()[0];
+    assert_eq!(sent.path_and_query, "/v1/a/b/anthropic/v1/messages");
+    assert_eq!(sent.header("cf-aig-authorization"), Some("Bearer cf-token"));
+    assert_eq!((sent.header("x-api-key"), sent.header("authorization")), (None, None));
+}

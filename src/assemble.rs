@@ -119,6 +119,12 @@ fn gateway_settings(
             Err(error) => warnings.push(format!("the settings of gateway `{id}` cannot be read: {error}")),
         }
     }
+    for (id, gateway) in &gateways {
+        let idle = without_effect(gateway);
+        if !idle.is_empty() {
+            warnings.push(format!("gateway `{id}`: no effect yet in this version: {}", idle.join(", ")));
+        }
+    }
     if let Some(dev) = dev {
         for id in dev.gateways.iter().map(String::as_str).chain(["default"]) {
             gateways
@@ -130,4 +136,20 @@ fn gateway_settings(
         }
     }
     gateways.into_values().collect()
+}
+
+/// Settings somebody made that this version reads, checks and does not act on. A limit one only believes in is worse
+/// than none.
+fn without_effect(gateway: &GatewaySettings) -> Vec<String> {
+    const EFFECTIVE: [&str; 6] =
+        ["authentication", "byok_only", "collect_logs", "id", "log_management", "log_management_strategy"];
+    let as_map = |settings: &GatewaySettings| match serde_json::to_value(settings) {
+        Ok(serde_json::Value::Object(map)) => map,
+        _ => serde_json::Map::new(),
+    };
+    let default = as_map(&GatewaySettings::default());
+    let made = as_map(gateway).into_iter();
+    let idle =
+        made.filter(|(name, value)| !EFFECTIVE.contains(&name.as_str()) && default.get(name) != Some(value));
+    idle.map(|(name, _)| name).collect()
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use genesis_config::GatewaySettings;
 use genesis_proxy::{Event, Server, ServerError, ServerOptions, Shared};
 use genesis_store::{Journal, JournalOptions, Store};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::assemble::{self, DevMode, Stored};
 use crate::home::{Home, Settings};
@@ -45,7 +46,10 @@ impl Running {
         for warning in &settings.warnings {
             printer.warn(warning);
         }
+        refuse_what_is_not_there(&settings)?;
         let store = home.store(&settings)?;
+        // Before anything is read: what changes from here on is noticed.
+        let seen = Seen::now(&home, &store);
         let mut stored = Stored::default();
         for warning in stored.refresh(&store) {
             printer.warn(warning);
@@ -75,7 +79,6 @@ impl Running {
         };
         let drain = Duration::from_secs(block.drain_seconds);
         let server = Server::start(&options, &shared).map_err(not_started)?;
-        let seen = Seen::now(&home, &store);
         let watched = Watched { home, store, stored, shared: Arc::clone(&shared), dev, kept, seen };
         let watcher = Watcher::start(watched, heard)?;
         Ok(Self { shared, server, watcher, drain })
@@ -88,11 +91,15 @@ impl Running {
     /// Waits for Ctrl-C or SIGTERM, drains, writes what is still in the journal.
     pub(crate) fn until_stopped(self, printer: &Printer) -> Result<(), Failed> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let signal = runtime.block_on(stop_signal())?;
+        let mut signals = runtime.block_on(async { StopSignals::listen() })?;
+        let signal = runtime.block_on(signals.next());
         printer.note(format!("{signal}: draining for at most {} s", self.drain.as_secs()));
         // A second signal ends the wait. The thread is left behind if none comes.
         let hurry = self.server.hurry();
-        std::thread::spawn(move || runtime.block_on(stop_signal()).map(|_| hurry.now()));
+        std::thread::spawn(move || {
+            runtime.block_on(signals.next());
+            hurry.now();
+        });
         self.server.shutdown(self.drain);
         self.watcher.stop();
         let journal = self.shared.journal();
@@ -109,13 +116,36 @@ impl Running {
     }
 }
 
-async fn stop_signal() -> std::io::Result<&'static str> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    Ok(tokio::select! {
-        _ = interrupt.recv() => "interrupted",
-        _ = terminate.recv() => "asked to stop",
-    })
+/// A setting that is ignored in silence is worse than one that is refused.
+fn refuse_what_is_not_there(settings: &Settings) -> Result<(), Failed> {
+    let block = &settings.file.gateway;
+    let asked =
+        [("gateway.shared", block.shared.is_some()), ("gateway.admin.listen", block.admin.listen.is_some())];
+    match asked.iter().find(|(_, set)| *set) {
+        Some((path, _)) => Err(Failed::config(format!("{path} is not there yet in this version"))
+            .hint(format!("leave it out: `genesis config unset {path}`"))),
+        None => Ok(()),
+    }
+}
+
+/// Ctrl-C and SIGTERM. Listened to once and for all, so that none gets lost between the first and the second.
+struct StopSignals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl StopSignals {
+    /// Needs a runtime around it.
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "interrupted",
+            _ = self.terminate.recv() => "asked to stop",
+        }
+    }
 }
 
 fn not_started(error: ServerError) -> Failed {

@@ -55,6 +55,22 @@ fn an_open_gateway_is_not_put_on_the_network_by_accident() {
     fails(&ran, 78, &["0.0.0.0:0", "prod", "--allow-open"]);
 }
 
+#[test]
+fn settings_that_are_not_there_yet_are_refused_or_told() {
+    for (config, path) in [
+        ("{ gateway: { shared: 'redis://127.0.0.1' } }", "gateway.shared"),
+        ("{ gateway: { admin: { listen: '127.0.0.1:1' } } }", "gateway.admin.listen"),
+    ] {
+        fails(&Home::new(config).run(&["gateway", "run"], ""), 78, &[path, "genesis config unset"]);
+    }
+    // Told before the port is tried, so that nothing has to be started.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = taken.local_addr().unwrap().to_string();
+    let home = Home::new("{ gateway: { gateways: { prod: { cache_ttl: 300, byok_only: true } } } }");
+    let told = "gateway `prod`: no effect yet in this version: cache_ttl\n";
+    fails(&home.run(&["gateway", "run", "--listen", &listen], ""), 1, &["warning:", told]);
+}
+
 const MESSAGES: &str = "/v1/acct/prod/anthropic/v1/messages";
 const BODY: &[u8] = br#"{"model":"claude-sonnet-4-6","max_tokens":64,"messages":[]}"#;
 

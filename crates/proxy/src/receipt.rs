@@ -249,6 +249,8 @@ impl Receipt {
 
     /// The gateway itself answers, with an error.
     pub(crate) fn failed(&mut self, failure: &Failure) {
+        // An answer that could not be translated was paid for all the same.
+        self.read_report();
         self.record.status = failure.status.as_u16();
         let detail = if failure.cause.is_empty() { &failure.description } else { &failure.cause };
         self.record.error = format!("{}: {detail}", failure.message);

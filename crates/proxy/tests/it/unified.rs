@@ -272,3 +272,16 @@ fn a_provider_that_keeps_its_own_keys_is_shown_none() {
     assert_eq!(sent.header("cf-aig-authorization"), Some("Bearer cf-token"));
     assert_eq!((sent.header("x-api-key"), sent.header("authorization")), (None, None));
 }
+
+#[test]
+fn an_answer_that_cannot_be_translated_is_paid_for_all_the_same() {
+    let upstream = Upstream::start();
+    let gateway = keyed(&upstream.url());
+    let odd = br#"{"model":"claude-sonnet-4-5","content":7,"usage":{"input_tokens":10,"output_tokens":2}}"#;
+    upstream.will_say(answer("200 OK", "content-type: application/json\r\n", odd));
+    let body = json!({"model":"anthropic/claude-sonnet-4-5","messages":[{"role":"user","content":"x"}]});
+    assert_eq!(gateway.post_authorized(COMPAT, &[], body.to_string().as_bytes()).status, 502);
+    let (record, _) = gateway.last_log(1);
+    // $3 and $15 per million tokens
+    assert_eq!((record.status, record.cost_nano_usd), (502, Some(10 * 3_000 + 2 * 15_000)), "{record:?}");
+}

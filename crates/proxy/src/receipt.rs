@@ -228,6 +228,22 @@ impl Receipt {
         ended
     }
 
+    /// The client is gone. What was used so far is still the truth about this call, and whoever hangs up on the last
+    /// event of a stream, as SDKs do, has had the whole of it.
+    fn client_left(&mut self) {
+        let is_stream = self.watch.is_stream();
+        let ended = self.read_report();
+        if is_stream && ended {
+            let failed = self.record.status >= 400 || !self.record.error.is_empty();
+            self.settle(if failed { Outcome::ProviderError } else { Outcome::Success });
+            return;
+        }
+        if self.record.error.is_empty() {
+            "the client left before the answer was complete".clone_into(&mut self.record.error);
+        }
+        self.settle(Outcome::ClientLeft);
+    }
+
     /// The provider broke off.
     pub(crate) fn broken(&mut self, cause: &str) {
         self.read_report();
@@ -326,12 +342,7 @@ impl Receipt {
 impl Drop for Receipt {
     fn drop(&mut self) {
         if !self.settled {
-            // The client left: what was used so far is still the truth about this call.
-            self.read_report();
-            self.settle(Outcome::ClientLeft);
-            if self.record.error.is_empty() {
-                "the client left before the answer was complete".clone_into(&mut self.record.error);
-            }
+            self.client_left();
         }
         if !self.collect {
             return;

@@ -168,6 +168,31 @@ fn a_client_that_leaves_ends_the_upstream_call_and_what_was_used_is_kept() {
 }
 
 #[test]
+fn a_client_that_hangs_up_on_the_last_event_has_had_the_whole_answer() {
+    let upstream = Upstream::start();
+    let gateway = Gateway::before(&upstream.url());
+    let event = b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+    let pieces = vec![[chunked_head(STREAM), chunk(event)].concat()];
+    upstream.will(Script { pieces, then_wait: true, ..Script::default() });
+    let mut stream = open(gateway.address);
+    let token = gateway.authorization();
+    let headers =
+        [("cf-aig-authorization", token.as_str()), ("x-api-key", "sk"), ("content-type", "application/json")];
+    send(&mut stream, "POST", MESSAGES, &headers, b"{\"stream\":true}");
+    let mut seen = Vec::new();
+    while !seen.windows(event.len()).any(|window| window == event) {
+        let mut buffer = [0; 4096];
+        let read = stream.read(&mut buffer).expect("the last event");
+        assert_ne!(read, 0, "{}", String::from_utf8_lossy(&seen));
+        seen.extend_from_slice(&buffer[..read]);
+    }
+    drop(stream);
+    upstream.saw_the_gateway_close();
+    let (record, _) = gateway.last_log(1);
+    assert_eq!((record.outcome, record.error.as_str()), (Outcome::Success, ""));
+}
+
+#[test]
 fn a_stream_that_falls_silent_is_given_up_after_the_idle_time() {
     let upstream = Upstream::start();
     let config =

@@ -5,19 +5,19 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
-use genesis_config::GatewaySettings;
 use genesis_config::file::Limits;
+use genesis_config::{GatewaySettings, Provider};
 use genesis_wire::Dialect;
 use genesis_wire::translate::Context;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
-use http::{HeaderMap, Request, Response, StatusCode, Uri, request};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, request};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 
 use crate::admit::{Caller, TOKEN_PREFIX, admit, unauthorized};
 use crate::attempt::Attempt;
 use crate::body::Body;
-use crate::credential::{self, Asking};
+use crate::credential::{self, Asking, Credential};
 use crate::failure::{Code, Failure};
 use crate::models;
 use crate::options::Options;
@@ -26,7 +26,7 @@ use crate::receipt::Receipt;
 use crate::reply;
 use crate::resolve::{Surface, surface};
 use crate::server::{Event, Worker};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{ProviderSetup, Snapshot};
 use crate::upstream::{Answer, Outgoing, Upload};
 
 pub(crate) async fn handle(worker: Rc<Worker>, request: Request<Incoming>) -> Response<Body> {
@@ -38,7 +38,7 @@ pub(crate) async fn handle(worker: Rc<Worker>, request: Request<Incoming>) -> Re
             let address = Address { account, gateway, provider, rest };
             exchange(&worker, &snapshot, address, None, head, body).await
         }
-        Surface::Unified { account, gateway, dialect } if head.method == http::Method::POST => {
+        Surface::Unified { account, gateway, dialect } if head.method == Method::POST => {
             let gateway = gateway.map_or_else(|| gateway_named(&head.headers), str::to_owned);
             let address = Address { account, gateway: &gateway, provider: "compat", rest: "" };
             exchange(&worker, &snapshot, address, Some(dialect), head, body).await
@@ -78,11 +78,7 @@ async fn exchange(
     let receipt = Receipt::open(&worker.shared, snapshot, &head, address.account, &gateway, &mut options);
     let marks = Marks::new(&receipt);
     let mut exchange = Exchange { worker, snapshot, gateway, address, options, receipt };
-    let ran = match unified {
-        None => exchange.run(head, body).await,
-        Some(dialect) => exchange.run_unified(head, body, dialect).await,
-    };
-    let mut response = match ran {
+    let mut response = match exchange.run(unified, head, body).await {
         Ok(delivery) => delivery.deliver(exchange.receipt, snapshot.patience.idle).await,
         Err(failure) => {
             exchange.receipt.failed(&failure);
@@ -91,6 +87,22 @@ async fn exchange(
     };
     marks.put(response.headers_mut());
     response
+}
+
+/// One upstream call, ready to be made: everything that is decided before a byte is sent.
+pub(crate) struct Call<'a> {
+    pub(crate) provider: &'a Provider,
+    pub(crate) setup: &'a ProviderSetup,
+    pub(crate) target: plan::Target,
+    pub(crate) method: Method,
+    /// The client's, less what the surface keeps.
+    pub(crate) headers: HeaderMap,
+    pub(crate) credential: Credential,
+    pub(crate) body: Outgoing,
+    /// Set if client and provider speak different dialects.
+    pub(crate) translation: Option<Context>,
+    /// What the request's translation could not carry.
+    pub(crate) dropped: Vec<String>,
 }
 
 /// A provider's answer that has begun, and what is to be done with it.
@@ -134,53 +146,107 @@ pub(crate) struct Exchange<'a> {
     pub(crate) receipt: Receipt,
 }
 
-impl Exchange<'_> {
-    pub(crate) fn account(&self) -> &str {
+impl<'a> Exchange<'a> {
+    pub(crate) fn account(&self) -> &'a str {
         self.address.account
     }
 
-    /// Admit, plan, choose the credential, send.
-    async fn run(&mut self, mut head: request::Parts, body: Incoming) -> Result<Delivery, Failure> {
-        let Address { account, provider: slug, rest, .. } = self.address;
-        let snapshot = self.snapshot;
-        check_head(&head, snapshot.limits.header_bytes)?;
+    /// The way of every call: admit, plan, send.
+    async fn run(
+        &mut self,
+        unified: Option<Dialect>,
+        mut head: request::Parts,
+        body: Incoming,
+    ) -> Result<Delivery, Failure> {
+        check_head(&head, self.snapshot.limits.header_bytes)?;
         let (query, query_key) = split_query(&head.uri);
-        let caller = admit(snapshot, &self.gateway, &mut head.headers, query_key.token, now_ms())?;
+        let token = query_key.token.filter(|_| unified.is_none());
+        let caller = admit(self.snapshot, &self.gateway, &mut head.headers, token, now_ms())?;
         self.admitted(&caller);
-
-        let found = snapshot.provider(slug);
-        let (provider, setup) = found.ok_or_else(|| plan::unknown_provider(snapshot, slug))?;
-        self.receipt.addressed(&provider.slug, rest);
-        if let Some(unresolved) = setup.unresolved.as_ref().filter(|_| !setup.simulated) {
-            return Err(Failure::misconfigured(unresolved.clone()));
-        }
-        let target = plan::target(snapshot, provider, setup, account, rest, query.as_deref(), &head.headers)?;
-        if !target.simulated && setup.carries_secrets() && !caller.may_use_keys() {
-            return Err(unauthorized(format!("provider {slug} is open to authenticated callers only")));
-        }
-        let in_query = query_key.own;
-        let asking =
-            Asking { keys: &snapshot.keys, gateway: &self.gateway, caller: &caller, options: &self.options };
-        let credential = credential::choose(&asking, provider, setup, &mut head.headers, in_query)?;
-        self.receipt.authorised(&credential, &head.headers, target.simulated);
-
-        let body = self.read_body(&head, body, &target).await?;
-        let attempt = Attempt {
-            provider,
-            setup,
-            target: &target,
-            method: head.method,
-            headers: &head.headers,
-            credential,
-            patience: snapshot.patience,
-            first_byte: self.options.request_timeout_ms.map(Duration::from_millis),
+        let key_in_query = query_key.own;
+        let call = match unified {
+            None => self.call_by_path(&caller, head, query, key_in_query, body).await?,
+            Some(dialect) => self.call_by_model(&caller, &head.headers, body, dialect).await?,
         };
-        let answer = attempt.send(&self.worker.pool, body).await?;
-        self.receipt.answered(answer.status, &answer.headers);
-        Ok(Delivery { answer, simulated: target.simulated, translation: None, dropped: Vec::new() })
+        self.send(call).await
     }
 
-    pub(crate) fn admitted(&mut self, caller: &Caller) {
+    /// What stands between a call and its answer.
+    async fn send(&mut self, call: Call<'_>) -> Result<Delivery, Failure> {
+        let simulated = call.target.simulated;
+        let attempt = Attempt {
+            provider: call.provider,
+            setup: call.setup,
+            target: &call.target,
+            method: call.method,
+            headers: &call.headers,
+            credential: call.credential,
+            patience: self.snapshot.patience,
+            first_byte: self.options.request_timeout_ms.map(Duration::from_millis),
+        };
+        let answer = attempt.send(&self.worker.pool, call.body).await?;
+        self.receipt.answered(answer.status, &answer.headers);
+        Ok(Delivery { answer, simulated, translation: call.translation, dropped: call.dropped })
+    }
+
+    /// On a provider's own path: the provider is in the URL, and nothing is translated.
+    async fn call_by_path(
+        &mut self,
+        caller: &Caller,
+        mut head: request::Parts,
+        query: Option<String>,
+        key_in_query: bool,
+        body: Incoming,
+    ) -> Result<Call<'a>, Failure> {
+        let Address { account, provider: slug, rest, .. } = self.address;
+        let (provider, setup) = self.provider(slug, rest, caller)?;
+        let snapshot = self.snapshot;
+        let target = plan::target(snapshot, provider, setup, account, rest, query.as_deref(), &head.headers)?;
+        let asking = self.asking(caller);
+        let credential = credential::choose(&asking, provider, setup, &mut head.headers, key_in_query)?;
+        self.receipt.authorised(&credential, &head.headers, target.simulated);
+        let body = self.read_body(&head, body, &target).await?;
+        Ok(Call {
+            provider,
+            setup,
+            target,
+            method: head.method,
+            headers: head.headers,
+            credential,
+            body,
+            translation: None,
+            dropped: Vec::new(),
+        })
+    }
+
+    /// A provider by its slug, if it can be called and this caller may do so. From here on the log names it.
+    pub(crate) fn provider(
+        &mut self,
+        slug: &str,
+        path: &str,
+        caller: &Caller,
+    ) -> Result<(&'a Provider, &'a ProviderSetup), Failure> {
+        let snapshot: &'a Snapshot = self.snapshot;
+        let found = snapshot.provider(slug);
+        let (provider, setup) = found.ok_or_else(|| plan::unknown_provider(snapshot, slug))?;
+        self.receipt.addressed(&provider.slug, path);
+        if setup.simulated {
+            return Ok((provider, setup));
+        }
+        if let Some(unresolved) = &setup.unresolved {
+            return Err(Failure::misconfigured(unresolved.clone()));
+        }
+        if setup.carries_secrets() && !caller.may_use_keys() {
+            return Err(unauthorized(format!("provider {slug} is open to authenticated callers only")));
+        }
+        Ok((provider, setup))
+    }
+
+    pub(crate) fn asking<'s>(&'s self, caller: &'s Caller) -> Asking<'s> {
+        Asking { keys: &self.snapshot.keys, gateway: &self.gateway, caller, options: &self.options }
+    }
+
+    fn admitted(&mut self, caller: &Caller) {
         self.receipt.called_by(caller.token_id.clone());
         let known = self.snapshot.gateways.contains_key(&self.gateway.id);
         if !known && caller.may_use_keys() {

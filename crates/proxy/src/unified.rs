@@ -3,21 +3,18 @@
 //! Where client and provider speak the same dialect only the model's name is replaced in the bytes. Where they do not,
 //! request and answer are translated, and what the provider's dialect cannot carry is named in `cf-aig-dropped`.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use genesis_config::Provider;
 use genesis_wire::Dialect;
 use genesis_wire::peek::{Peek, peek, splice_model};
 use genesis_wire::translate::{self, Context, Target as Facts};
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use http::{Method, StatusCode, request};
+use http::{Method, StatusCode};
 use hyper::body::Incoming;
 
-use crate::admit::admit;
-use crate::attempt::Attempt;
-use crate::credential::{self, Asking, Credential};
-use crate::exchange::{Delivery, Exchange, check_head, collect_json, now_ms};
+use crate::admit::Caller;
+use crate::credential::{self, Credential};
+use crate::exchange::{Call, Exchange, collect_json, now_ms};
 use crate::failure::{Code, Failure};
 use crate::plan::{self, malformed};
 use crate::upstream::Outgoing;
@@ -25,72 +22,46 @@ use crate::upstream::Outgoing;
 /// Bedrock's region for API keys, which name none.
 const BEDROCK_REGION: &str = "us-east-1";
 
-impl Exchange<'_> {
-    /// Admit, read the model, choose provider and dialect, send.
-    pub(crate) async fn run_unified(
+impl<'a> Exchange<'a> {
+    /// Reads the model in the body, and chooses provider and dialect by it.
+    pub(crate) async fn call_by_model(
         &mut self,
-        mut head: request::Parts,
+        caller: &Caller,
+        client: &HeaderMap,
         body: Incoming,
         dialect: Dialect,
-    ) -> Result<Delivery, Failure> {
+    ) -> Result<Call<'a>, Failure> {
         let snapshot = self.snapshot;
-        check_head(&head, snapshot.limits.header_bytes)?;
-        let caller = admit(snapshot, &self.gateway, &mut head.headers, None, now_ms())?;
-        self.admitted(&caller);
         let body = collect_json(body, &snapshot.limits).await?;
         self.receipt.request_body(&body);
         let peeked =
             peek(&body).map_err(|error| malformed(format!("the body is not a JSON object: {error}")))?;
         let (slug, model) = self.model(&peeked)?;
-
-        let found = snapshot.provider(&slug);
-        let (provider, setup) = found.ok_or_else(|| plan::unknown_provider(snapshot, &slug))?;
-        self.receipt.addressed(&provider.slug, called(dialect));
-        if let Some(unresolved) = setup.unresolved.as_ref().filter(|_| !setup.simulated) {
-            return Err(Failure::misconfigured(unresolved.clone()));
-        }
-        if setup.carries_secrets() && !setup.simulated && !caller.may_use_keys() {
-            return Err(crate::admit::unauthorized(format!(
-                "provider {slug} is open to authenticated callers only"
-            )));
-        }
-        let credential = match credential::own_key(provider, &head.headers) {
+        let (provider, setup) = self.provider(&slug, called(dialect), caller)?;
+        let credential = match credential::own_key(provider, client) {
             Some(own) => own,
-            None => {
-                let mut none = HeaderMap::new();
-                let asking = Asking {
-                    keys: &snapshot.keys,
-                    gateway: &self.gateway,
-                    caller: &caller,
-                    options: &self.options,
-                };
-                credential::choose(&asking, provider, setup, &mut none, false)?
-            }
+            None => credential::choose(&self.asking(caller), provider, setup, &mut HeaderMap::new(), false)?,
         };
         let stream = peeked.stream.unwrap_or(false);
         let spoken = spoken_by(provider, &model, dialect)?;
-        let call = self.call(&body, &peeked, &model, dialect, spoken)?;
+        let request = self.request(&body, &peeked, &model, dialect, spoken)?;
         let path = endpoint(provider, spoken, stream, &model, &credential)?;
         let query = (spoken == Dialect::GeminiGenerate && stream).then_some("alt=sse");
-        let account = self.account().to_owned();
-        let target = plan::target(snapshot, provider, setup, &account, &path, query, &HeaderMap::new())?;
+        let target =
+            plan::target(snapshot, provider, setup, self.account(), &path, query, &HeaderMap::new())?;
         self.receipt.planned(&target, Some(&model), stream);
-        self.receipt.authorised(&credential, &head.headers, target.simulated);
-
-        let headers = upstream_headers(&head.headers, spoken, stream, call.context.is_none());
-        let attempt = Attempt {
+        self.receipt.authorised(&credential, client, target.simulated);
+        Ok(Call {
             provider,
             setup,
-            target: &target,
+            target,
             method: Method::POST,
-            headers: &headers,
+            headers: upstream_headers(client, spoken, stream, request.context.is_none()),
             credential,
-            patience: snapshot.patience,
-            first_byte: self.options.request_timeout_ms.map(Duration::from_millis),
-        };
-        let answer = attempt.send(&self.worker.pool, Outgoing::Whole(call.body)).await?;
-        self.receipt.answered(answer.status, &answer.headers);
-        Ok(Delivery { answer, simulated: target.simulated, translation: call.context, dropped: call.dropped })
+            body: Outgoing::Whole(request.body),
+            translation: request.context,
+            dropped: request.dropped,
+        })
     }
 
     /// Provider and model of `provider/model`, cut at the first slash.
@@ -119,17 +90,17 @@ impl Exchange<'_> {
     }
 
     /// The request in the provider's dialect.
-    fn call(
+    fn request(
         &self,
         body: &Bytes,
         peeked: &Peek<'_>,
         model: &str,
         dialect: Dialect,
         spoken: Dialect,
-    ) -> Result<Call, Failure> {
+    ) -> Result<Spoken, Failure> {
         if dialect == spoken {
             let span = peeked.model_span.clone().unwrap_or_default();
-            return Ok(Call {
+            return Ok(Spoken {
                 body: splice_model(body, span, model).into(),
                 context: None,
                 dropped: Vec::new(),
@@ -151,7 +122,7 @@ impl Exchange<'_> {
                 spoken.name()
             )));
         }
-        Ok(Call { body: outgoing.body.into(), context: Some(outgoing.context), dropped: outgoing.dropped })
+        Ok(Spoken { body: outgoing.body.into(), context: Some(outgoing.context), dropped: outgoing.dropped })
     }
 }
 
@@ -166,7 +137,8 @@ fn called(dialect: Dialect) -> &'static str {
     }
 }
 
-struct Call {
+/// A request as the provider is to hear it.
+struct Spoken {
     body: Bytes,
     /// Set if the answer has to be translated back.
     context: Option<Context>,

@@ -4,21 +4,20 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bytes::{Bytes, BytesMut};
-use genesis_config::file::Limits;
+use bytes::Bytes;
 use genesis_config::{GatewaySettings, Provider};
 use genesis_wire::Dialect;
 use genesis_wire::translate::Context;
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, request};
-use http_body_util::BodyExt;
+use http::header::{HeaderName, HeaderValue};
+use http::{HeaderMap, Method, Request, Response, request};
 use hyper::body::{Body as _, Incoming};
 
-use crate::admit::{Caller, TOKEN_PREFIX, admit, unauthorized};
+use crate::admit::{Caller, admit, unauthorized};
 use crate::attempt::Attempt;
 use crate::body::Body;
 use crate::credential::{self, Asking, Credential};
-use crate::failure::{Code, Failure};
+use crate::failure::Failure;
+use crate::inbound::{check_head, collect_json, is_json, split_query, too_large};
 use crate::models;
 use crate::options::Options;
 use crate::plan;
@@ -316,106 +315,6 @@ impl Marks {
         headers.insert(&EVENT_ID, self.event_id);
         headers.insert(&STEP, HeaderValue::from_static("0"));
     }
-}
-
-pub(crate) fn check_head(head: &request::Parts, limit: u64) -> Result<(), Failure> {
-    let line = head.uri.path().len() + head.uri.query().map_or(0, str::len);
-    let size =
-        head.headers.iter().fold(line, |size, (name, value)| size + name.as_str().len() + value.len() + 4);
-    if size as u64 <= limit {
-        return Ok(());
-    }
-    Err(Failure::refused(
-        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-        Code::HeadersTooLarge,
-        "The request's headers are too large",
-        format!("they may take {limit} bytes; see gateway.limits.headerBytes"),
-    ))
-}
-
-fn too_large(limit_name: &str, limit: u64) -> Failure {
-    Failure::refused(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        Code::BodyTooLarge,
-        "The request body is too large",
-        format!("it may take {limit} bytes; see gateway.limits.{limit_name}"),
-    )
-}
-
-/// A JSON body as a whole, within the time and size it may take.
-pub(crate) async fn collect_json(body: Incoming, limits: &Limits) -> Result<Bytes, Failure> {
-    let within = Duration::from_secs(limits.idle_seconds);
-    tokio::time::timeout(within, collect(body, limits.body_bytes)).await.unwrap_or_else(|_| {
-        Err(Failure::refused(
-            StatusCode::REQUEST_TIMEOUT,
-            Code::RequestTimeout,
-            "The request body did not arrive in time",
-            format!("it took longer than {} s; see gateway.limits.idleSeconds", within.as_secs()),
-        ))
-    })
-}
-
-async fn collect(mut body: Incoming, limit: u64) -> Result<Bytes, Failure> {
-    let hint = body.size_hint();
-    if hint.lower() > limit {
-        return Err(too_large("bodyBytes", limit));
-    }
-    let (mut whole, mut joined) = (Bytes::new(), BytesMut::new());
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| plan::malformed(format!("the request body broke off: {error}")))?;
-        let Ok(data) = frame.into_data() else { continue };
-        if (whole.len() + joined.len() + data.len()) as u64 > limit {
-            return Err(too_large("bodyBytes", limit));
-        }
-        if whole.is_empty() && joined.is_empty() {
-            whole = data; // the usual case: all in one piece, nothing to copy
-            continue;
-        }
-        if !whole.is_empty() {
-            let expected = usize::try_from(hint.exact().unwrap_or_default()).unwrap_or_default();
-            joined.reserve(expected.max((whole.len() + data.len()) * 2));
-            joined.extend_from_slice(&std::mem::take(&mut whole));
-        }
-        joined.extend_from_slice(&data);
-    }
-    Ok(if joined.is_empty() { whole } else { joined.freeze() })
-}
-
-fn is_json(headers: &HeaderMap) -> bool {
-    let media = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let media = media.split(';').next().unwrap_or_default().trim();
-    media.eq_ignore_ascii_case("application/json") || media.to_ascii_lowercase().ends_with("+json")
-}
-
-/// Keys some clients put into the query (`?key=…`).
-struct QueryKey<'a> {
-    /// One of our own tokens; it is taken out.
-    token: Option<&'a str>,
-    /// A provider key, which travels on.
-    own: bool,
-}
-
-fn split_query(uri: &Uri) -> (Option<String>, QueryKey<'_>) {
-    let Some(query) = uri.query() else { return (None, QueryKey { token: None, own: false }) };
-    let mut key = QueryKey { token: None, own: false };
-    if !query.contains("key=") {
-        return (Some(query.to_owned()), key);
-    }
-    let kept: Vec<_> = query
-        .split('&')
-        .filter(|pair| match pair.split_once('=') {
-            Some(("key" | "api_key", value)) if value.starts_with(TOKEN_PREFIX) => {
-                key.token.get_or_insert(value);
-                false
-            }
-            Some(("key" | "api_key", value)) => {
-                key.own |= !value.is_empty();
-                true
-            }
-            _ => true,
-        })
-        .collect();
-    (Some(kept.join("&")), key)
 }
 
 pub(crate) fn now_ms() -> i64 {

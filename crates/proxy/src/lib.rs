@@ -5,6 +5,7 @@
 //! * [`server`]: accept, HTTP/1.1 and h2, size caps, drain
 //! * `exchange`: the table of contents of one request
 //! * `resolve`: URL → surface, account, gateway, provider
+//! * `inbound`: a client's head within bounds, its body read
 //! * `options`: the `cf-aig-*` request headers
 //! * `admit`: token → caller and rights
 //! * `plan`: body facts and settings → target, without I/O
@@ -25,6 +26,7 @@ mod credential;
 mod deliver;
 mod exchange;
 mod failure;
+mod inbound;
 mod models;
 mod options;
 mod plan;

@@ -14,8 +14,9 @@ use hyper::body::Incoming;
 
 use crate::admit::Caller;
 use crate::credential::{self, Credential};
-use crate::exchange::{Call, Exchange, collect_json, now_ms};
+use crate::exchange::{Call, Exchange, now_ms};
 use crate::failure::{Code, Failure};
+use crate::inbound::collect_json;
 use crate::plan::{self, malformed};
 use crate::upstream::Outgoing;
 

@@ -141,8 +141,17 @@ fn gateway_settings(
 /// Settings somebody made that this version reads, checks and does not act on. A limit one only believes in is worse
 /// than none.
 fn without_effect(gateway: &GatewaySettings) -> Vec<String> {
-    const EFFECTIVE: [&str; 6] =
-        ["authentication", "byok_only", "collect_logs", "id", "log_management", "log_management_strategy"];
+    const EFFECTIVE: [&str; 9] = [
+        "authentication",
+        "byok_only",
+        "collect_logs",
+        "id",
+        "log_management",
+        "log_management_strategy",
+        "retry_backoff",
+        "retry_delay",
+        "retry_max_attempts",
+    ];
     let as_map = |settings: &GatewaySettings| match serde_json::to_value(settings) {
         Ok(serde_json::Value::Object(map)) => map,
         _ => serde_json::Map::new(),

@@ -1,9 +1,10 @@
 //! One upstream call: credential, request head, send.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use genesis_config::Provider;
+use genesis_store::Fault;
 use http::header::{ACCEPT_ENCODING, CONNECTION, HOST, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, StatusCode};
 
@@ -11,8 +12,8 @@ use crate::credential::{Credential, SignedRequest};
 use crate::failure::Failure;
 use crate::options::stays_here;
 use crate::plan::Target;
-use crate::snapshot::{Patience, ProviderSetup};
-use crate::upstream::{self, Answer, Outgoing, Pool, RequestHead, SendError};
+use crate::snapshot::ProviderSetup;
+use crate::upstream::{self, Answer, ConnectError, Outgoing, Pool, RequestHead, SendError};
 use crate::watch::readable_codings;
 
 pub(crate) struct Attempt<'a> {
@@ -22,17 +23,15 @@ pub(crate) struct Attempt<'a> {
     pub(crate) method: Method,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) credential: Credential,
-    pub(crate) patience: Patience,
-    /// The client's own limit for the first byte, if shorter.
-    pub(crate) first_byte: Option<Duration>,
 }
 
 impl Attempt<'_> {
-    pub(crate) async fn send(self, pool: &Pool, body: Outgoing) -> Result<Answer, Failure> {
-        let patience = upstream::Patience {
-            connect: self.patience.connect,
-            first_byte: self.first_byte.unwrap_or(self.patience.first_byte).min(self.patience.first_byte),
-        };
+    pub(crate) async fn send(
+        &self,
+        pool: &Pool,
+        body: Outgoing,
+        patience: upstream::Patience,
+    ) -> Result<Answer, Failure> {
         let credential = self.credential_headers(pool, &body, patience).await?;
         let head = self.head(&credential).end(&body);
         let slug = &self.provider.slug;
@@ -60,6 +59,7 @@ impl Attempt<'_> {
                         format!("no access token for {slug}: {why}"),
                         String::new(),
                     )
+                    .with_fault(Fault::Connect)
                 })?;
                 Ok(vec![(http::header::AUTHORIZATION, authorization)])
             }
@@ -147,7 +147,15 @@ fn nominates(connection: &str, name: &HeaderName) -> bool {
 
 fn failure(slug: &str, error: &SendError) -> Failure {
     let cause = error.to_string();
-    match error {
+    let fault = match error {
+        SendError::FirstByte(_) | SendError::Connect(ConnectError::Timeout { .. }) => Some(Fault::Timeout),
+        // The operator's own rule stands in the way, not the target.
+        SendError::Connect(ConnectError::Private { .. }) | SendError::Upload => None,
+        SendError::Connect(_) => Some(Fault::Connect),
+        SendError::Broken(_) => Some(Fault::Broken),
+        SendError::NotHttp(_) => Some(Fault::NotHttp),
+    };
+    let failure = match error {
         SendError::FirstByte(after) => Failure::upstream(
             StatusCode::GATEWAY_TIMEOUT,
             format!(
@@ -177,5 +185,6 @@ fn failure(slug: &str, error: &SendError) -> Failure {
             "The request body broke off",
             "the upload ended before it was complete or grew over gateway.limits.uploadBytes",
         ),
-    }
+    };
+    Failure { fault, ..failure }
 }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use genesis_config::{GatewaySettings, Provider};
@@ -13,7 +13,6 @@ use http::{HeaderMap, Method, Request, Response, request};
 use hyper::body::{Body as _, Incoming};
 
 use crate::admit::{Caller, admit, unauthorized};
-use crate::attempt::Attempt;
 use crate::body::Body;
 use crate::credential::{self, Asking, Credential};
 use crate::failure::Failure;
@@ -24,6 +23,7 @@ use crate::plan;
 use crate::receipt::Receipt;
 use crate::reply;
 use crate::resolve::{Surface, surface};
+use crate::retry::Policy;
 use crate::server::{Event, Worker};
 use crate::snapshot::{ProviderSetup, Snapshot};
 use crate::upstream::{Answer, Outgoing, Upload};
@@ -75,14 +75,17 @@ async fn exchange(
     };
     let mut options = Options::read(&head.headers);
     let receipt = Receipt::open(&worker.shared, snapshot, &head, address.account, &gateway, &mut options);
-    let marks = Marks::new(&receipt);
+    let mut marks = Marks::new(&receipt);
     let mut exchange = Exchange { worker, snapshot, gateway, address, options, receipt };
-    let mut response = match exchange.run(unified, head, body).await {
+    let answered = exchange.run(unified, head, body).await;
+    match &answered {
+        Ok(Delivery { answer, .. }) => exchange.receipt.answered(answer.status, &answer.headers),
+        Err(failure) => exchange.receipt.failed(failure),
+    }
+    marks.tried = exchange.receipt.tried();
+    let mut response = match answered {
         Ok(delivery) => delivery.deliver(exchange.receipt, snapshot.patience.idle).await,
-        Err(failure) => {
-            exchange.receipt.failed(&failure);
-            reply::failure(&failure)
-        }
+        Err(failure) => reply::failure(&failure),
     };
     marks.put(response.headers_mut());
     response
@@ -98,6 +101,8 @@ pub(crate) struct Call<'a> {
     pub(crate) headers: HeaderMap,
     pub(crate) credential: Credential,
     pub(crate) body: Outgoing,
+    /// How often it is tried, and how long.
+    pub(crate) policy: Policy,
     /// Set if client and provider speak different dialects.
     pub(crate) translation: Option<Context>,
     /// What the request's translation could not carry.
@@ -172,20 +177,7 @@ impl<'a> Exchange<'a> {
 
     /// What stands between a call and its answer.
     async fn send(&mut self, call: Call<'_>) -> Result<Delivery, Failure> {
-        let simulated = call.target.simulated;
-        let attempt = Attempt {
-            provider: call.provider,
-            setup: call.setup,
-            target: &call.target,
-            method: call.method,
-            headers: &call.headers,
-            credential: call.credential,
-            patience: self.snapshot.patience,
-            first_byte: self.options.request_timeout_ms.map(Duration::from_millis),
-        };
-        let answer = attempt.send(&self.worker.pool, call.body).await?;
-        self.receipt.answered(answer.status, &answer.headers);
-        Ok(Delivery { answer, simulated, translation: call.translation, dropped: call.dropped })
+        self.persist(call).await
     }
 
     /// On a provider's own path: the provider is in the URL, and nothing is translated.
@@ -213,6 +205,7 @@ impl<'a> Exchange<'a> {
             headers: head.headers,
             credential,
             body,
+            policy: Policy::of(&self.options, &self.gateway),
             translation: None,
             dropped: Vec::new(),
         })
@@ -290,6 +283,8 @@ struct Marks {
     id: HeaderValue,
     event_id: HeaderValue,
     logged: bool,
+    /// What was tried, if there was more than one attempt.
+    tried: Option<String>,
 }
 
 impl Marks {
@@ -298,7 +293,7 @@ impl Marks {
         let id = receipt.id().as_hyphenated().encode_lower(&mut text);
         let id = HeaderValue::from_str(id).expect("hexadecimal digits and hyphens are a header value");
         let event_id = HeaderValue::from_str(receipt.event_id()).unwrap_or_else(|_| id.clone());
-        Self { id, event_id, logged: receipt.is_collected() }
+        Self { id, event_id, logged: receipt.is_collected(), tried: None }
     }
 
     fn put(self, headers: &mut HeaderMap) {
@@ -306,6 +301,7 @@ impl Marks {
         static REQUEST_ID: HeaderName = HeaderName::from_static("cf-aig-request-id");
         static EVENT_ID: HeaderName = HeaderName::from_static("cf-aig-event-id");
         static STEP: HeaderName = HeaderName::from_static("cf-aig-step");
+        static ATTEMPTS: HeaderName = HeaderName::from_static("cf-aig-attempts");
         if self.logged {
             headers.insert(&LOG_ID, self.id.clone());
         } else {
@@ -314,6 +310,10 @@ impl Marks {
         headers.insert(&REQUEST_ID, self.id);
         headers.insert(&EVENT_ID, self.event_id);
         headers.insert(&STEP, HeaderValue::from_static("0"));
+        match self.tried.and_then(|tried| HeaderValue::try_from(tried).ok()) {
+            Some(tried) => headers.insert(&ATTEMPTS, tried),
+            None => headers.remove(&ATTEMPTS),
+        };
     }
 }
 

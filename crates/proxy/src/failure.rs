@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use genesis_store::Outcome;
+use genesis_store::{Fault, Outcome};
 use http::StatusCode;
 
 /// Cloudflare's codes where it has one; ours (9xxx) where it has none. `docs/errors.md` lists them all.
@@ -35,6 +35,8 @@ pub(crate) struct Failure {
     /// What to do next.
     pub(crate) description: String,
     pub(crate) cause: String,
+    /// Set if the target is at fault, in a way that may pass: the call may be made again, there or elsewhere.
+    pub(crate) fault: Option<Fault>,
 }
 
 impl Failure {
@@ -52,6 +54,7 @@ impl Failure {
             message: message.into(),
             description: description.into(),
             cause: String::new(),
+            fault: None,
         }
     }
 
@@ -68,7 +71,12 @@ impl Failure {
             message: Cow::Borrowed("Failed to get response from provider"),
             description: description.into(),
             cause: cause.into(),
+            fault: None,
         }
+    }
+
+    pub(crate) fn with_fault(self, fault: Fault) -> Self {
+        Self { fault: Some(fault), ..self }
     }
 
     /// The operator's settings do not allow this call to be made.

@@ -11,7 +11,9 @@
 //! * `plan`: body facts and settings → target, without I/O
 //! * `credential`: which key the provider sees (`credential/aws`, `credential/google` for signed ones)
 //! * `unified`: the same for `/compat` and its kin, where the body names the provider; `models` lists what it takes
+//! * `retry`: the call made again if it fails in a way that may pass
 //! * `attempt`: one upstream call
+//! * `health`: how each target has fared of late
 //! * `upstream`: connections, TLS, HTTP/1.1 to providers
 //! * `deliver`: the answer passed on as it comes, or translated
 //! * `relay`: bytes to the client, watched from a tee
@@ -26,6 +28,7 @@ mod credential;
 mod deliver;
 mod exchange;
 mod failure;
+mod health;
 mod inbound;
 mod models;
 mod options;
@@ -34,11 +37,13 @@ mod receipt;
 mod relay;
 mod reply;
 mod resolve;
+mod retry;
 pub mod server;
 pub mod snapshot;
 mod unified;
 mod upstream;
 mod watch;
 
+pub use health::TargetHealth;
 pub use server::{Aside, Event, Server, ServerError, ServerOptions, Shared};
 pub use snapshot::{Key, Snapshot, SnapshotParts, Token};

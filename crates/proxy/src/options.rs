@@ -1,8 +1,11 @@
 //! The `cf-aig-*` request headers: parsed once, never a reason to fail, never sent upstream.
 
+use genesis_config::gateway::Backoff;
 use http::header::{HeaderMap, HeaderName};
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value};
+
+use crate::retry::Wish;
 
 /// What the client asks of the gateway for this one exchange.
 #[derive(Debug, Default)]
@@ -15,7 +18,8 @@ pub(crate) struct Options {
     pub(crate) event_id: Option<String>,
     pub(crate) metadata: Map<String, Value>,
     pub(crate) no_wholesale: bool,
-    pub(crate) request_timeout_ms: Option<u64>,
+    /// Timeout and retries.
+    pub(crate) retry: Wish,
     /// Refuse what a translation cannot carry in full.
     pub(crate) strict: bool,
     pub(crate) trace_id: Option<String>,
@@ -41,7 +45,12 @@ impl Options {
                 "metadata" => options.metadata = metadata(value),
                 "no-wholesale" => options.no_wholesale = boolean(value).unwrap_or(false),
                 "otel-trace-id" if is_trace_id(value) => options.trace_id = Some(value.to_ascii_lowercase()),
-                "request-timeout" => options.request_timeout_ms = value.parse().ok().filter(|ms| *ms > 0),
+                "max-attempts" => {
+                    options.retry.attempts = value.parse().ok().filter(|attempts| *attempts > 0)
+                }
+                "retry-delay" => options.retry.delay_ms = value.parse().ok(),
+                "backoff" => options.retry.backoff = backoff(value),
+                "request-timeout" => options.retry.timeout_ms = value.parse().ok().filter(|ms| *ms > 0),
                 "strict" => options.strict = boolean(value).unwrap_or(false),
                 _ => {}
             }
@@ -97,6 +106,13 @@ pub(crate) fn is_secret(name: &str) -> bool {
             && PARTS.iter().any(|part| name[at..].starts_with(part))
     });
     found || name == b"sec-websocket-protocol"
+}
+
+/// How the delay between attempts grows, as header or step says it.
+pub(crate) fn backoff(value: &str) -> Option<Backoff> {
+    [Backoff::Constant, Backoff::Linear, Backoff::Exponential]
+        .into_iter()
+        .find(|backoff| format!("{backoff:?}").eq_ignore_ascii_case(value))
 }
 
 fn boolean(value: &str) -> Option<bool> {
@@ -170,6 +186,9 @@ mod tests {
             ("cf-aig-collect-log-payload", ""),
             ("cf-aig-metadata", "{not json"),
             ("cf-aig-request-timeout", "-5"),
+            ("cf-aig-max-attempts", "0"),
+            ("cf-aig-retry-delay", "1e3"),
+            ("cf-aig-backoff", "quadratic"),
             ("cf-aig-otel-trace-id", "xyz"),
             ("cf-aig-event-id", ""),
             ("traceparent", "00-00000000000000000000000000000000-0000000000000001-01"),
@@ -177,7 +196,7 @@ mod tests {
         assert_eq!(options.collect_log, None);
         assert!(options.collect_payload);
         assert!(options.metadata.is_empty());
-        assert_eq!(options.request_timeout_ms, None);
+        assert_eq!(options.retry, Wish::default());
         assert_eq!(options.trace_id, None);
         assert_eq!(options.event_id, None);
     }

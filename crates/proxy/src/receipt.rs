@@ -1,6 +1,7 @@
 //! The record of one exchange: opened when the request's head is in, finished when it is dropped, however the
 //! exchange ended.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -9,8 +10,9 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
+use genesis_config::money::Usd;
 use genesis_config::{GatewaySettings, Price, PriceTable};
-use genesis_store::{LogRecord, Outcome, Payload};
+use genesis_store::{Attempt, Fault, LogRecord, Outcome, Payload};
 use genesis_wire::Usage;
 use genesis_wire::peek::peek;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
@@ -51,6 +53,8 @@ pub(crate) struct Receipt {
     response: Capture,
     watch: Watch,
     settled: bool,
+    /// When the attempt under way began, after `started`.
+    attempt_began_ms: u32,
 }
 
 impl Receipt {
@@ -103,6 +107,7 @@ impl Receipt {
             response_head: String::new(),
             trace_id: options.trace_id.take(),
             simulated: false,
+            attempts: Vec::new(),
         };
         Self {
             record: Box::new(record),
@@ -118,6 +123,7 @@ impl Receipt {
             response: Capture::new(0),
             watch: Watch::Blind,
             settled: false,
+            attempt_began_ms: 0,
         }
     }
 
@@ -195,6 +201,69 @@ impl Receipt {
         }
     }
 
+    /// One more attempt begins, after [`Receipt::attempt_failed`] or [`Receipt::attempt_discarded`].
+    pub(crate) fn attempt_begins(&mut self) {
+        self.attempt_began_ms = self.elapsed_ms();
+    }
+
+    /// An attempt that got no answer and is not the last.
+    pub(crate) fn attempt_failed(&mut self, fault: Fault) {
+        let attempt = self.attempt(None, Some(fault));
+        self.record.attempts.push(attempt);
+    }
+
+    /// An attempt whose answer the client does not get. It may have been paid for.
+    pub(crate) fn attempt_discarded(&mut self, status: StatusCode, headers: &HeaderMap, body: &[u8]) {
+        let (report, _) = Watch::new(self.record.dialect, headers).finish(body, status.is_success());
+        let mut attempt = self.attempt(Some(status.as_u16()), Some(Fault::Status));
+        attempt.first_byte_ms = Some(attempt.duration_ms);
+        if let Some(usage) = report.usage.filter(|usage| *usage != Usage::default()) {
+            attempt.model = report.model.unwrap_or(attempt.model);
+            let price = self.price_of(&attempt.provider, &attempt.model);
+            attempt.cost_nano_usd = price.map(|price| price.cost(&usage).nano_usd);
+        }
+        self.record.attempts.push(attempt);
+    }
+
+    /// What was tried, for a header: `openai 503, openai timeout, anthropic 200`; `None` for one attempt.
+    pub(crate) fn tried(&self) -> Option<String> {
+        let attempts = &self.record.attempts;
+        if attempts.is_empty() {
+            return None;
+        }
+        let name = |attempt: &Attempt| match (attempt.status, attempt.fault) {
+            (Some(status), _) => format!("{} {status}", attempt.provider),
+            (None, fault) => format!("{} {}", attempt.provider, fault.map_or("", Fault::name)),
+        };
+        let mut names: Vec<_> = attempts.iter().map(name).collect();
+        if !self.settled {
+            names.push(format!("{} {}", self.record.provider, self.record.status));
+        }
+        Some(names.join(", "))
+    }
+
+    fn attempt(&self, status: Option<u16>, fault: Option<Fault>) -> Attempt {
+        Attempt {
+            step: self.record.step,
+            provider: self.record.provider.clone(),
+            model: self.model().into_owned(),
+            status,
+            fault,
+            duration_ms: self.elapsed_ms().saturating_sub(self.attempt_began_ms),
+            first_byte_ms: None,
+            cost_nano_usd: None,
+        }
+    }
+
+    /// The model as far as it is known: the plan's, else the one the request names.
+    fn model(&self) -> Cow<'_, str> {
+        if !self.record.model.is_empty() {
+            return Cow::Borrowed(&self.record.model);
+        }
+        let model = peek(&self.asked).ok().and_then(|peeked| peeked.model).unwrap_or_default();
+        Cow::Owned(model[..model.floor_char_boundary(256)].to_owned())
+    }
+
     pub(crate) fn response_piece(&mut self, piece: &Bytes) {
         self.watch.push(piece);
         self.response.push(piece);
@@ -267,6 +336,10 @@ impl Receipt {
     pub(crate) fn failed(&mut self, failure: &Failure) {
         // An answer that could not be translated was paid for all the same.
         self.read_report();
+        if !self.record.attempts.is_empty() && self.record.first_byte_ms.is_none() {
+            let attempt = self.attempt(None, Some(failure.fault.unwrap_or(Fault::Refused)));
+            self.record.attempts.push(attempt);
+        }
         self.record.status = failure.status.as_u16();
         let detail = if failure.cause.is_empty() { &failure.description } else { &failure.cause };
         self.record.error = format!("{}: {detail}", failure.message);
@@ -312,30 +385,59 @@ impl Receipt {
         }
         self.record.outcome = outcome;
         self.record.duration_ms = self.elapsed_ms();
+        let answered = self.record.first_byte_ms;
+        // One that failed without an answer is in the list already.
+        if !self.record.attempts.is_empty() && answered.is_some() {
+            let failed = match outcome {
+                Outcome::UpstreamBroken => Some(Fault::Broken),
+                _ => (self.record.status >= 400).then_some(Fault::Status),
+            };
+            let mut attempt = self.attempt(Some(self.record.status), failed);
+            attempt.first_byte_ms = answered.map(|at| at.saturating_sub(self.attempt_began_ms));
+            self.record.attempts.push(attempt);
+        }
     }
 
     fn elapsed_ms(&self) -> u32 {
         u32::try_from(self.started.elapsed().as_millis()).unwrap_or(u32::MAX)
     }
 
+    /// What the exchange cost: the answer, and those that were paid for and discarded.
     fn price(&mut self) {
-        let record = &mut *self.record;
         let custom = self.custom_cost.as_deref().and_then(Price::custom);
-        if let Some(price) = custom {
-            let cost = price.cost(&record.usage.unwrap_or_default());
+        let used = self.record.usage.filter(|usage| *usage != Usage::default());
+        let priced = match custom {
+            Some(price) => {
+                self.record.custom_cost = true;
+                Some(("custom".to_owned(), price.cost(&self.record.usage.unwrap_or_default())))
+            }
+            None => used.and_then(|usage| {
+                let price = self.price_of(&self.record.provider, &self.record.model)?;
+                Some((price.id.clone(), price.cost(&usage)))
+            }),
+        };
+        let record = &mut *self.record;
+        if let Some((id, cost)) = priced {
+            if let Some(attempt) = record.attempts.last_mut() {
+                attempt.cost_nano_usd = Some(cost.nano_usd);
+            }
             record.cost_nano_usd = Some(cost.nano_usd);
             record.price_formula = Some(cost.formula);
-            record.price_id = Some("custom".to_owned());
-            record.custom_cost = true;
-            return;
+            record.price_id = Some(id);
         }
-        let Some(usage) = record.usage.filter(|usage| *usage != Usage::default()) else { return };
-        let price = known_price(&self.snapshot, &record.provider, &record.model, record.created_at_ms);
-        let Some(price) = price else { return };
-        let cost = price.cost(&usage);
-        record.cost_nano_usd = Some(cost.nano_usd);
-        record.price_formula = Some(cost.formula);
-        record.price_id = Some(price.id.clone());
+        let discarded = record.attempts.iter().rev().skip(1).filter_map(|attempt| attempt.cost_nano_usd);
+        let discarded =
+            discarded.fold(None, |sum: Option<i64>, cost| Some(sum.unwrap_or(0).saturating_add(cost)));
+        if let Some(discarded) = discarded.filter(|_| !record.custom_cost) {
+            record.cost_nano_usd = Some(record.cost_nano_usd.unwrap_or(0).saturating_add(discarded));
+            let formula = record.price_formula.get_or_insert_default();
+            let plus = if formula.is_empty() { "" } else { " + " };
+            let _ = write!(formula, "{plus}${} for discarded answers", Usd(discarded));
+        }
+    }
+
+    fn price_of(&self, provider: &str, model: &str) -> Option<Arc<Price>> {
+        known_price(&self.snapshot, provider, model, self.record.created_at_ms)
     }
 }
 

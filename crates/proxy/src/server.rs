@@ -114,7 +114,8 @@ impl Shared {
     }
 
     /// Requests that begin from now on run with `snapshot`.
-    pub fn replace_snapshot(&self, snapshot: Snapshot) {
+    pub fn replace_snapshot(&self, mut snapshot: Snapshot) {
+        snapshot.inherit(&self.snapshot.load());
         self.snapshot.store(Arc::new(snapshot));
     }
 

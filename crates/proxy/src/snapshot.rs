@@ -12,6 +12,7 @@ use genesis_config::{Environment, ExposeSecret, GatewaySettings, Provider, Provi
 use http::header::{HeaderName, HeaderValue};
 
 use crate::credential::{StoredKey, StoredKeys};
+use crate::health::{Health, TargetHealth};
 
 /// What a snapshot is made of, as gathered from the file, the environment and the store.
 #[derive(Debug)]
@@ -87,6 +88,8 @@ pub(crate) struct ProviderSetup {
     pub(crate) unresolved: Option<String>,
     pub(crate) key_slots: Vec<HeaderName>,
     pub(crate) simulated: bool,
+    /// How its address has fared of late.
+    pub(crate) health: Arc<Health>,
 }
 
 /// Time limits that hold unless a request asks for shorter ones.
@@ -158,6 +161,28 @@ impl Snapshot {
         Some((&setup.provider, setup))
     }
 
+    /// Takes over what `previous` knows of targets that are still the same.
+    pub(crate) fn inherit(&mut self, previous: &Self) {
+        for (slug, setup) in &mut self.targets {
+            let same = previous
+                .targets
+                .get(slug)
+                .filter(|known| known.address() == setup.address() && known.simulated == setup.simulated);
+            if let Some(known) = same {
+                setup.health = Arc::clone(&known.health);
+            }
+        }
+    }
+
+    /// How each target has fared that was called at all, by provider.
+    pub fn health(&self) -> Vec<TargetHealth> {
+        let mut reports: Vec<_> =
+            self.targets.iter().map(|(slug, setup)| setup.health.report(slug, setup.address())).collect();
+        reports.retain(|report| report.calls > 0);
+        reports.sort_by(|a, b| a.provider.cmp(&b.provider));
+        reports
+    }
+
     /// Providers that have a key, or need none, or are simulated.
     pub(crate) fn callable_providers(&self) -> impl Iterator<Item = &Provider> {
         let mut setups: Vec<_> = self.targets.values().collect();
@@ -203,8 +228,14 @@ impl ProviderSetup {
             .err()
             .map(|error| format!("models.providers.{}.baseUrl: {error}", provider.slug));
         let resolved = address.unwrap_or_else(|_| provider.clone());
-        let mut setup =
-            Self { provider: resolved, headers: Vec::new(), unresolved, key_slots: Vec::new(), simulated };
+        let mut setup = Self {
+            provider: resolved,
+            headers: Vec::new(),
+            unresolved,
+            key_slots: Vec::new(),
+            simulated,
+            health: Arc::default(),
+        };
         for (name, value) in &provider.headers {
             let path = format!("models.providers.{}.headers.{name}", provider.slug);
             let resolved = match environment.substitute(value) {
@@ -225,6 +256,10 @@ impl ProviderSetup {
         let slots = provider.key_slots.iter().filter_map(|slot| HeaderName::from_bytes(slot.as_bytes()).ok());
         setup.key_slots = slots.collect();
         setup
+    }
+
+    fn address(&self) -> String {
+        self.provider.routes.first().map(|route| route.url().to_owned()).unwrap_or_default()
     }
 
     /// True if calls carry something only authenticated callers may use.

@@ -18,6 +18,7 @@ use crate::exchange::{Call, Exchange, now_ms};
 use crate::failure::{Code, Failure};
 use crate::inbound::collect_json;
 use crate::plan::{self, malformed};
+use crate::retry::Policy;
 use crate::upstream::Outgoing;
 
 /// Bedrock's region for API keys, which name none.
@@ -60,6 +61,7 @@ impl<'a> Exchange<'a> {
             headers: upstream_headers(client, spoken, stream, request.context.is_none()),
             credential,
             body: Outgoing::Whole(request.body),
+            policy: Policy::of(&self.options, &self.gateway),
             translation: request.context,
             dropped: request.dropped,
         })

@@ -56,6 +56,16 @@ pub(crate) enum Outgoing {
     Streamed(Box<Upload>),
 }
 
+impl Outgoing {
+    /// The same body for one more attempt, if there can be one.
+    pub(crate) fn again(&self) -> Option<Self> {
+        match self {
+            Self::Whole(bytes) => Some(Self::Whole(bytes.clone())),
+            Self::Streamed(_) => None,
+        }
+    }
+}
+
 /// How long to wait for what.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {

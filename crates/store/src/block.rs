@@ -63,6 +63,7 @@ const PRICE_ID: u64 = 16;
 const PRICE_FORMULA: u64 = 32;
 const TRACE_ID: u64 = 64;
 const FIRST_BYTE: u64 = 128;
+const ATTEMPTS: u64 = 256;
 
 fn pack_details(raw: &mut Vec<u8>, record: &LogRecord) {
     let flag = |set: bool, bit: u64| if set { bit } else { 0 };
@@ -75,7 +76,8 @@ fn pack_details(raw: &mut Vec<u8>, record: &LogRecord) {
             | flag(record.price_id.is_some(), PRICE_ID)
             | flag(record.price_formula.is_some(), PRICE_FORMULA)
             | flag(record.trace_id.is_some(), TRACE_ID)
-            | flag(record.first_byte_ms.is_some(), FIRST_BYTE),
+            | flag(record.first_byte_ms.is_some(), FIRST_BYTE)
+            | flag(!record.attempts.is_empty(), ATTEMPTS),
     );
     put_text(raw, record.account.as_bytes());
     put_text(raw, record.dialect.map_or("", Dialect::name).as_bytes());
@@ -105,6 +107,10 @@ fn pack_details(raw: &mut Vec<u8>, record: &LogRecord) {
         &record.response_head,
     ] {
         put_text(raw, text.as_bytes());
+    }
+    if !record.attempts.is_empty() {
+        // Rare, and read by people only.
+        put_text(raw, &serde_json::to_vec(&record.attempts).unwrap_or_default());
     }
 }
 
@@ -142,6 +148,9 @@ fn unpack_details(raw: &mut &[u8], record: &mut LogRecord) -> Option<()> {
     record.response_content_type = text(raw)?;
     record.request_head = text(raw)?;
     record.response_head = text(raw)?;
+    if has(ATTEMPTS) {
+        record.attempts = serde_json::from_slice(bytes(raw)?).unwrap_or_default();
+    }
     Some(())
 }
 

@@ -28,7 +28,7 @@ pub use gateway::GatewayRow;
 pub use journal::{Journal, JournalOptions, JournalStats, Retention, RetentionOf, Strategy};
 pub use key::KeyRow;
 pub use query::{GroupBy, LogFilter, Order, UsageQuery, UsageRow};
-pub use record::{LogRecord, Outcome, Payload};
+pub use record::{Attempt, Fault, LogRecord, Outcome, Payload};
 pub use store::{Store, StoreOptions};
 pub use token::{NewToken, Permissions, TokenRow, looks_like_token, token_hash};
 

@@ -67,6 +67,67 @@ pub struct LogRecord {
     pub trace_id: Option<String>,
     /// True if the simulator answered.
     pub simulated: bool,
+    /// Every upstream call in order, the one that answered included; empty if there was no more than one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<Attempt>,
+}
+
+/// One upstream call of an exchange that took several.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Attempt {
+    /// Index of the step it was made for: of the universal request, or of the models a dynamic route came to.
+    pub step: u32,
+    pub provider: String,
+    pub model: String,
+    /// Of the provider's answer; `None` if none came.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// What went wrong; `None` for an answer below 400.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<Fault>,
+    /// Until it failed or was given up; for the one that answered, until the last byte was handed to the client.
+    pub duration_ms: u32,
+    /// Until the first byte of its answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_byte_ms: Option<u32>,
+    /// Nano-USD, if the answer reported usage and its price is known. The record's cost is the sum.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost_nano_usd: Option<i64>,
+}
+
+/// Why an attempt failed.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fault {
+    /// No connection.
+    Connect,
+    /// No first byte in time.
+    Timeout,
+    /// The connection ended before, or inside, the answer.
+    Broken,
+    /// What came was not HTTP.
+    NotHttp,
+    /// The provider answered with an error status.
+    Status,
+    /// Not called: it was known to be down, and something else could take the call.
+    Skipped,
+    /// Not called: the gateway could not make this call (no such provider, no key, a limit reached).
+    Refused,
+}
+
+impl Fault {
+    /// As in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Timeout => "timeout",
+            Self::Broken => "broken",
+            Self::NotHttp => "not_http",
+            Self::Status => "status",
+            Self::Skipped => "skipped",
+            Self::Refused => "refused",
+        }
+    }
 }
 
 /// How an exchange ended.

@@ -2,14 +2,14 @@
 
 use std::io::{IsTerminal, Write};
 
-use genesis_store::{LogRecord, Outcome, Payload, Store};
+use genesis_store::{Attempt, Fault, LogRecord, Outcome, Payload, Store};
 use owo_colors::OwoColorize;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::Body;
 use crate::printer::{Failed, Printer};
-use crate::render::{self, field};
+use crate::render::{self, Cell, Table, field};
 
 pub(super) fn show(
     id: &str,
@@ -110,6 +110,10 @@ fn in_full(record: &LogRecord, payload: Option<&Payload>, printer: &Printer) -> 
             printer.line(field(name, value))?;
         }
     }
+    if !record.attempts.is_empty() {
+        printer.line(format!("\n{}", "Attempts".bold()))?;
+        printer.line(attempts(&record.attempts))?;
+    }
     let parts = [
         ("Request", &record.request_head, payload.map(|kept| (&kept.request, kept.request_complete))),
         ("Response", &record.response_head, payload.map(|kept| (&kept.response, kept.response_complete))),
@@ -184,6 +188,30 @@ fn fields(record: &LogRecord) -> Vec<(&'static str, String)> {
         ("event id", render::plain(&record.event_id)),
         ("trace id", record.trace_id.as_deref().map(render::plain).unwrap_or_default()),
     ]
+}
+
+/// One line for each call that was made, the last being the one whose outcome the client got.
+fn attempts(attempts: &[Attempt]) -> String {
+    let mut table =
+        Table::new(&["", "STEP", "PROVIDER", "MODEL", "OUTCOME", ">FIRST BYTE", ">DURATION", ">COST"]);
+    for (number, attempt) in attempts.iter().enumerate() {
+        let outcome = match (attempt.status, attempt.fault) {
+            (Some(status), None | Some(Fault::Status)) => status.to_string(),
+            (Some(status), Some(fault)) => format!("{status} {}", fault.name()),
+            (None, fault) => fault.map_or(render::NONE, Fault::name).to_owned(),
+        };
+        table.row([
+            Cell::new((number + 1).to_string()),
+            Cell::new(attempt.step.to_string()),
+            Cell::new(render::plain(&attempt.provider)),
+            Cell::new(render::or_none(&attempt.model)),
+            Cell::new(outcome),
+            Cell::new(attempt.first_byte_ms.map_or(render::NONE.to_owned(), render::milliseconds)),
+            Cell::new(render::milliseconds(attempt.duration_ms)),
+            Cell::new(attempt.cost_nano_usd.map_or(render::NONE.to_owned(), render::money)),
+        ]);
+    }
+    table.to_string()
 }
 
 fn tokens(record: &LogRecord) -> String {

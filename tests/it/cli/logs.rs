@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
-use genesis_store::{Journal, JournalOptions, LogRecord, Outcome};
+use genesis_store::{Attempt, Fault, Journal, JournalOptions, LogRecord, Outcome};
 use serde_json::{Value, json};
 
 use super::sandbox::{Sandbox, record, with_bodies};
@@ -53,6 +53,45 @@ fn nothing_yet_says_how_to_start() {
     assert!(!sandbox.home().exists(), "looking creates nothing");
     drop(sandbox.store());
     sandbox.genesis(&["logs"]).ok().says(&["nothing logged yet"]);
+}
+
+#[test]
+fn an_exchange_that_took_several_attempts_shows_each() {
+    let sandbox = Sandbox::new();
+    let attempt = |provider: &str, status, fault, cost_nano_usd| Attempt {
+        provider: provider.into(),
+        model: "m".into(),
+        status,
+        fault,
+        duration_ms: 71,
+        cost_nano_usd,
+        ..Attempt::default()
+    };
+    let mut several = record(1);
+    several.attempts = vec![
+        attempt("openai", Some(503), Some(Fault::Status), None),
+        attempt("openai", None, Some(Fault::Timeout), None),
+        Attempt { step: 1, ..attempt("anthropic", Some(200), None, Some(123_000)) },
+    ];
+    let id = several.id.to_string();
+    sandbox.log([(several.clone(), None), (record(2), None)]);
+    let shown = sandbox.genesis(&["logs", &id]).ok().stdout;
+    let rows: Vec<_> = shown.lines().skip_while(|line| *line != "Attempts").skip(2).take(3).collect();
+    for (row, expected) in rows.iter().zip([
+        "1 0 openai m 503 - 71 ms -",
+        "2 0 openai m timeout - 71 ms -",
+        "3 1 anthropic m 200 - 71 ms $0.000123",
+    ]) {
+        assert_eq!(row.split_whitespace().collect::<Vec<_>>().join(" "), expected, "{shown}");
+    }
+    let json: Value = serde_json::from_str(&sandbox.genesis(&["logs", &id, "--json"]).ok().stdout).unwrap();
+    assert_eq!(json["attempts"], serde_json::to_value(&several.attempts).unwrap());
+    assert_eq!(
+        json["attempts"][0],
+        json!({"step":0,"provider":"openai","model":"m","status":503,"fault":"status","duration_ms":71})
+    );
+    let other = sandbox.genesis(&["logs", &record(2).id.to_string(), "--json"]);
+    assert!(!other.stdout.contains("attempts"));
 }
 
 #[test]

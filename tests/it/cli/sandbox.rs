@@ -206,6 +206,7 @@ pub(super) fn record(number: u32) -> LogRecord {
         response_head: "HTTP/1.1 200 OK\n".into(),
         trace_id: None,
         simulated: false,
+        attempts: Vec::new(),
     }
 }
 

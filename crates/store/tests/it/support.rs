@@ -76,6 +76,7 @@ pub(crate) fn record(number: u64) -> LogRecord {
         response_head: "HTTP/1.1 200 OK\r\n".into(),
         trace_id: Some("0af7651916cd43dd8448eb211c80319c".into()),
         simulated: false,
+        attempts: Vec::new(),
     }
 }
 

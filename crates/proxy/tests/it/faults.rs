@@ -1,0 +1,163 @@
+//! The fault matrix: each way an upstream can fail, against each way a call can be made.
+
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use genesis_store::Fault;
+
+use crate::client::Reply;
+use crate::gateway::{Gateway, Setup};
+use crate::upstream::{Script, Upstream, answer, chunk, chunked_head};
+
+/// How the first call of an upstream goes wrong.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Wrong {
+    Refused,
+    Reset,
+    Silent,
+    Busy,
+    Broken,
+    Overloaded,
+    Cut,
+}
+
+const WRONGS: [Wrong; 7] =
+    [Wrong::Refused, Wrong::Reset, Wrong::Silent, Wrong::Busy, Wrong::Broken, Wrong::Overloaded, Wrong::Cut];
+
+impl Wrong {
+    fn arrange(self, upstream: &Upstream) {
+        let error = br#"{"error":{"message":"not now"}}"#;
+        let script = match self {
+            Self::Refused => return,
+            Self::Reset => Script { hang_up: true, ..Script::default() },
+            Self::Silent => Script { then_wait: true, ..Script::default() },
+            Self::Busy => said(answer("429 Too Many Requests", "retry-after: 0.02\r\n", error)),
+            Self::Broken => said(answer("500 Internal Server Error", JSON, error)),
+            Self::Overloaded => said(answer("529 ", JSON, error)),
+            Self::Cut => Script {
+                pieces: vec![
+                    [chunked_head("content-type: text/event-stream\r\n"), chunk(b"data: {\"id\":\"a\"}\n\n")]
+                        .concat(),
+                ],
+                close: true,
+                ..Script::default()
+            },
+        };
+        upstream.will(script);
+    }
+
+    /// What a caller gets who asked for nothing but the call.
+    fn alone(self) -> u16 {
+        match self {
+            Self::Refused | Self::Reset => 502,
+            Self::Silent => 504,
+            Self::Busy => 429,
+            Self::Broken => 500,
+            Self::Overloaded => 529,
+            Self::Cut => 200,
+        }
+    }
+
+    /// How the log names the attempt.
+    fn logged(self) -> (Option<u16>, Fault) {
+        match self {
+            Self::Refused => (None, Fault::Connect),
+            Self::Reset => (None, Fault::Broken),
+            Self::Silent => (None, Fault::Timeout),
+            Self::Cut => (Some(200), Fault::Broken),
+            _ => (Some(self.alone()), Fault::Status),
+        }
+    }
+}
+
+const JSON: &str = "content-type: application/json\r\n";
+const GOOD: &[u8] = br#"{"id":"x","model":"gpt-5-mini","choices":[]}"#;
+
+fn said(bytes: Vec<u8>) -> Script {
+    Script { pieces: vec![bytes], ..Script::default() }
+}
+
+/// A gateway whose providers `openai` is ill and `well` is well.
+struct Stage {
+    gateway: Gateway,
+    ill: Upstream,
+    well: Upstream,
+}
+
+impl Stage {
+    fn set(wrong: Wrong) -> Self {
+        let (ill, well) = (Upstream::start(), Upstream::start());
+        let closed = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let ill_url = match wrong {
+            Wrong::Refused => format!("http://{}", closed.expect("a free port")),
+            _ => ill.url(),
+        };
+        wrong.arrange(&ill);
+        let config = format!(
+            "{{ models: {{ providers: {{
+                openai: {{ baseUrl: '{ill_url}/v1' }},
+                well: {{ baseUrl: '{}/v1' }},
+            }} }}, gateway: {{ limits: {{ firstByteSeconds: 5 }}, gateways: {{ gw: {{ retry_delay: 1 }} }} }} }}",
+            well.url()
+        );
+        Self { gateway: Gateway::start(Setup { config, ..Setup::default() }), ill, well }
+    }
+
+    fn post(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+        let began = Instant::now();
+        let own = ("authorization", "Bearer sk-own");
+        let headers: Vec<_> =
+            [own, ("cf-aig-request-timeout", "150")].iter().chain(headers).copied().collect();
+        let reply = self.gateway.post_authorized(path, &headers, body);
+        assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+        reply
+    }
+
+    /// Steps, statuses and faults of the attempts of the only exchange.
+    fn attempts(&self) -> Vec<(u32, Option<u16>, Option<Fault>)> {
+        let attempts = self.gateway.last_log(1).0.attempts;
+        attempts.iter().map(|attempt| (attempt.step, attempt.status, attempt.fault)).collect()
+    }
+}
+
+const CHAT: &str = "/v1/acct/gw/openai/chat/completions";
+
+#[test]
+fn alone_the_caller_gets_the_fault_as_it_is() {
+    for wrong in WRONGS {
+        let stage = Stage::set(wrong);
+        let reply = stage.post(CHAT, &[], b"{}");
+        assert_eq!(reply.status, wrong.alone(), "{wrong:?}: {}", reply.text());
+        assert_eq!(reply.complete, wrong != Wrong::Cut, "{wrong:?}");
+        assert_eq!(reply.header("cf-aig-step"), Some("0"));
+        assert_eq!(reply.header("cf-aig-attempts"), None);
+        assert_eq!(stage.attempts(), [], "{wrong:?}");
+    }
+}
+
+#[test]
+fn a_retry_gets_past_what_passes() {
+    for wrong in WRONGS {
+        let stage = Stage::set(wrong);
+        stage.ill.will_say(answer("200 OK", JSON, GOOD));
+        let reply = stage.post(CHAT, &[("cf-aig-max-attempts", "2")], b"{}");
+        let (status, fault) = wrong.logged();
+        match wrong {
+            Wrong::Refused => {
+                assert_eq!(reply.status, 502);
+                assert_eq!(reply.header("cf-aig-attempts"), Some("openai connect, openai connect"));
+                assert_eq!(stage.attempts(), [(0, status, Some(fault)); 2]);
+            }
+            Wrong::Cut => {
+                assert_eq!((reply.status, reply.complete), (200, false));
+                assert_eq!(stage.attempts(), [], "nothing is retried after the first byte");
+            }
+            _ => {
+                assert_eq!((reply.status, reply.text().as_bytes()), (200, GOOD), "{wrong:?}");
+                assert_eq!(stage.attempts(), [(0, status, Some(fault)), (0, Some(200), None)]);
+            }
+        }
+        assert_eq!(reply.header("cf-aig-step"), Some("0"));
+        assert!(stage.well.was_not_called());
+    }
+}

@@ -7,7 +7,10 @@ use crate::providers::Providers;
 /// Everything wrong with a file that reads well. Positions are filled in by the caller.
 pub(crate) fn check(file: &File) -> Vec<Problem> {
     let mut problems = Vec::new();
-    problems.extend(Providers::with(&file.models.providers).err().into_iter().flatten());
+    match Providers::with(&file.models.providers) {
+        Ok(providers) => problems.extend(routes(file, &providers)),
+        Err(wrong) => problems.extend(wrong),
+    }
     for (slug, patch) in &file.models.providers {
         for (index, model) in patch.models.iter().enumerate() {
             if model.id.is_empty() {
@@ -32,6 +35,20 @@ pub(crate) fn check(file: &File) -> Vec<Problem> {
         }
     }
     problems.extend(server(file));
+    problems
+}
+
+fn routes(file: &File, providers: &Providers) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (name, block) in &file.gateway.routes {
+        let path = join("gateway.routes", name);
+        problems.extend(block.route(name, providers).err().into_iter().flatten().map(|mut problem| {
+            // The name is the entry itself.
+            problem.path =
+                if problem.path == "name" { path.clone() } else { format!("{path}.{}", problem.path) };
+            problem
+        }));
+    }
     problems
 }
 

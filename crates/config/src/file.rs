@@ -15,6 +15,8 @@ use crate::environment::Environment;
 use crate::gateway::GatewaySettings;
 use crate::money::Usd;
 use crate::problem::{Problem, join};
+use crate::providers::Providers;
+use crate::route::Route;
 use crate::secret::{ExposeSecret, Secret};
 use crate::{read, shapes};
 
@@ -131,6 +133,8 @@ const OBJECTS: &[&str] = &[
     "gateway.admin",
     "gateway.limits",
     "gateway.gateways.*",
+    "gateway.routes.*",
+    "gateway.routes.*.elements.*",
     "gateway.gateways.*.dlp",
     "gateway.gateways.*.dlp.policies.*",
     "gateway.gateways.*.guardrails",
@@ -392,6 +396,26 @@ pub struct GatewayBlock {
     /// Lets addresses that arrive over the API or in a request resolve to private ranges.
     pub allow_private: bool,
     pub gateways: BTreeMap<String, GatewaySettings>,
+    /// Dynamic routes, by name.
+    pub routes: BTreeMap<String, RouteBlock>,
+}
+
+/// `gateway.routes.<name>`: a dynamic route as written; [`crate::Route`] is the graph it stands for.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct RouteBlock {
+    /// Gateways that have it; all if empty.
+    pub gateways: Vec<String>,
+    /// As in the management API.
+    pub elements: Vec<serde_json::Map<String, serde_json::Value>>,
+}
+
+impl RouteBlock {
+    /// The graph, checked.
+    pub fn route(&self, name: &str, providers: &Providers) -> Result<Route, Vec<Problem>> {
+        let elements = self.elements.iter().cloned().map(serde_json::Value::Object).collect();
+        Route::parse(name, &serde_json::Value::Array(elements), providers)
+    }
 }
 
 impl Default for GatewayBlock {
@@ -407,6 +431,7 @@ impl Default for GatewayBlock {
             limits: Limits::default(),
             allow_private: false,
             gateways: BTreeMap::new(),
+            routes: BTreeMap::new(),
         }
     }
 }

@@ -6,6 +6,7 @@
 //! * [`schema`]: the file described for editors, as JSON Schema
 //! * [`problem`]: what is wrong with it: path, line, column, hint
 //! * [`gateway`]: the settings of one gateway, in Cloudflare's field names
+//! * [`route`]: dynamic routes, as checked graphs
 //! * [`environment`]: where `${VAR}` gets its value, and which source wins
 //! * [`provider`]: upstream APIs as rows of data; which URL a path stands for
 //! * [`price`]: what a model costs, dated; exact integer arithmetic
@@ -31,6 +32,7 @@ pub mod problem;
 pub mod provider;
 mod providers;
 mod read;
+pub mod route;
 mod row;
 pub mod schema;
 pub mod secret;
@@ -38,12 +40,13 @@ mod shapes;
 mod template;
 
 pub use environment::{Environment, Source, Surroundings, Unresolved, home_dir};
-pub use file::{EnvBlock, File, GatewayBlock, LoadError, ProviderAuth, ProviderPatch};
+pub use file::{EnvBlock, File, GatewayBlock, LoadError, ProviderAuth, ProviderPatch, RouteBlock};
 pub use gateway::{GatewayId, GatewaySettings};
 pub use price::{Cost, Price};
 pub use price_table::PriceTable;
 pub use problem::Problem;
 pub use provider::{Auth, Provider, UrlError, Version};
 pub use providers::Providers;
+pub use route::Route;
 pub use secret::{ExposeSecret, Secret};
 pub use template::Template;

@@ -222,6 +222,23 @@ fn gateway() -> Value {
             ),
             ("allowPrivate", flag("Let addresses that arrive in requests be private ones; default false")),
             ("gateways", map("By id: gateways kept in this file, read-only over the API", settings())),
+            ("routes", map("By name: dynamic routes, called as `dynamic/<name>`", route())),
+        ],
+    )
+}
+
+fn route() -> Value {
+    object(
+        "A dynamic route",
+        [
+            ("gateways", list("Gateways that have it; default all", text("Gateway id"))),
+            (
+                "elements",
+                list(
+                    "Its elements, as in Cloudflare's API",
+                    any_object("`id`, `type`, `properties`, `outputs`"),
+                ),
+            ),
         ],
     )
 }

@@ -7,3 +7,4 @@ mod file;
 mod gateway;
 mod prices;
 mod providers;
+mod routes;

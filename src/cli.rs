@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::command::{config, key, logs, models, token, usage};
+use crate::command::{completion, config, key, logs, models, service, status, token, usage};
 
 /// An AI gateway you run yourself that speaks Cloudflare AI Gateway's API.
 #[derive(Debug, Parser)]
@@ -24,9 +24,11 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run a complete gateway on loopback: providers without a key are simulated, callers need no token
     Dev(Dev),
-    /// Run the gateway
-    #[command(subcommand)]
+    /// Run the gateway, or keep it running as a service
+    #[command(alias = "daemon")]
     Gateway(Gateway),
+    /// One screen: configuration, keys, gateway, last calls
+    Status(status::Status),
     /// Models: what they cost, which can be called, and which is the default
     #[command(subcommand)]
     Models(models::Models),
@@ -43,6 +45,10 @@ pub(crate) enum Command {
     Logs(logs::Logs),
     /// Totals: requests, tokens, cost
     Usage(usage::Usage),
+    /// Print a completion script for a shell
+    Completion(completion::Completion),
+    /// Print the manual page, or write one per command
+    Man(completion::Man),
 }
 
 #[derive(Args, Debug)]
@@ -64,10 +70,36 @@ pub(crate) struct Dev {
     pub(crate) json: bool,
 }
 
+#[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
+#[command(
+    after_help = "Examples:\n  genesis gateway run\n  genesis gateway install\n  genesis gateway status\n  genesis gateway logs --follow\n\nWithout a command, it runs in the foreground."
+)]
+pub(crate) struct Gateway {
+    #[command(subcommand)]
+    pub(crate) command: Option<GatewayCommand>,
+    #[command(flatten)]
+    pub(crate) run: Run,
+}
+
 #[derive(Debug, Subcommand)]
-pub(crate) enum Gateway {
+pub(crate) enum GatewayCommand {
     /// Run it in the foreground until it is told to stop
     Run(Run),
+    /// Make it a service of this machine, and start it
+    Install(service::Install),
+    /// Stop the service and remove it; configuration, keys and logs stay
+    Uninstall(service::Which),
+    /// Start the service
+    Start(service::Which),
+    /// Stop the service
+    Stop(service::Which),
+    /// Stop and start the service
+    Restart(service::Which),
+    /// Whether the service runs and answers, and which keys it can see
+    Status(service::Status),
+    /// What the gateway says about itself (calls are in `genesis logs`)
+    Logs(service::Logs),
 }
 
 #[derive(Args, Debug)]

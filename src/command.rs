@@ -1,26 +1,42 @@
 //! One file per command: plain arguments in, done or [`Failed`] out.
 
+pub(crate) mod completion;
 pub(crate) mod config;
 pub(crate) mod dev;
 pub(crate) mod gateway;
 pub(crate) mod key;
 pub(crate) mod logs;
 pub(crate) mod models;
+pub(crate) mod service;
+pub(crate) mod status;
 pub(crate) mod token;
 pub(crate) mod usage;
 
-use crate::cli::{Cli, Command, Gateway};
+use crate::cli::{Cli, Command, GatewayCommand};
 use crate::printer::{Failed, Printer};
 
 pub(crate) fn run(cli: Cli, printer: &Printer) -> Result<(), Failed> {
     match cli.command {
         Command::Dev(args) => dev::run(&args, printer),
-        Command::Gateway(Gateway::Run(args)) => gateway::run(&args, printer),
+        Command::Gateway(args) => match args.command {
+            None => gateway::run(&args.run, printer),
+            Some(GatewayCommand::Run(args)) => gateway::run(&args, printer),
+            Some(GatewayCommand::Install(args)) => service::install(&args, printer),
+            Some(GatewayCommand::Uninstall(which)) => service::uninstall(which, printer),
+            Some(GatewayCommand::Start(which)) => service::start(which, printer),
+            Some(GatewayCommand::Stop(which)) => service::stop(which, printer),
+            Some(GatewayCommand::Restart(which)) => service::restart(which, printer),
+            Some(GatewayCommand::Status(args)) => service::status(&args, printer),
+            Some(GatewayCommand::Logs(args)) => service::logs(&args),
+        },
+        Command::Status(args) => status::run(&args, printer),
         Command::Models(args) => models::run(args, printer),
         Command::Config(args) => config::run(args, printer),
         Command::Token(args) => token::run(args, printer),
         Command::Key(args) => key::run(args, printer),
         Command::Logs(args) => logs::run(args, printer),
         Command::Usage(args) => usage::run(args, printer),
+        Command::Completion(args) => completion::completion(&args, printer),
+        Command::Man(args) => completion::man(&args, printer),
     }
 }

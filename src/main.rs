@@ -6,6 +6,8 @@
 //! * `assemble`: file + environment + store → the snapshot the gateway runs with
 //! * `control`: notices changes and applies them while the gateway runs
 //! * `retention`: how many log records each gateway keeps
+//! * `service`: the gateway under systemd or launchd
+//! * `probe`: whether a gateway answers at an address
 //! * `render`: tables, money and times for people
 //! * `printer`: everything that is written for people or scripts
 
@@ -15,8 +17,10 @@ mod command;
 mod control;
 mod home;
 mod printer;
+mod probe;
 mod render;
 mod retention;
+mod service;
 
 use std::process::ExitCode;
 

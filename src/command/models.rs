@@ -5,7 +5,7 @@
 //! * `reference`: `provider/model` as typed, and what was probably meant
 //! * `defaults`: the default model, its fallbacks, and aliases, kept in the configuration file
 
-mod catalogue;
+pub(crate) mod catalogue;
 mod defaults;
 mod list;
 mod reference;

@@ -7,5 +7,7 @@ mod key;
 mod logs;
 mod models;
 mod sandbox;
+mod service;
+mod status;
 mod token;
 mod usage;

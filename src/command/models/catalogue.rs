@@ -28,7 +28,7 @@ pub(super) struct Row {
 
 /// What a provider would be called with. `Display` names it in a few letters.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Credential {
+pub(crate) enum Credential {
     /// The variable, and where it was found.
     Variable(String, Source),
     /// Sealed in the store.
@@ -43,7 +43,7 @@ pub(super) enum Credential {
 }
 
 impl Credential {
-    pub(super) fn is_found(&self) -> bool {
+    pub(crate) fn is_found(&self) -> bool {
         *self != Self::None
     }
 }
@@ -66,7 +66,7 @@ impl std::fmt::Display for Credential {
 }
 
 /// The credential that wins, in the order in which the gateway looks: environment, store, file.
-pub(super) fn credential(provider: &Provider, stored: &[KeyRow], environment: &Environment) -> Credential {
+pub(crate) fn credential(provider: &Provider, stored: &[KeyRow], environment: &Environment) -> Credential {
     if provider.provider_auth == ProviderAuth::Stored {
         return Credential::Gateway;
     }

@@ -35,6 +35,11 @@ impl Sandbox {
         self.folder.path().join("home")
     }
 
+    /// A place beside the home folder; `HOME` of what runs.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
     /// Writes a file of the home folder that only its owner can read.
     pub(super) fn write(&self, name: &str, text: &str) {
         fs::create_dir_all(self.home()).unwrap();

@@ -40,6 +40,8 @@ pub struct Provider {
     pub base_url_set: bool,
     /// Models the operator described.
     pub models: Vec<ModelEntry>,
+    /// The path of its realtime API, for clients that open a WebSocket on the provider alone.
+    pub realtime: Option<String>,
     /// A request header that names the full upstream URL (fal's `x-fal-target-url`).
     pub target_header: Option<String>,
     /// Hosts, subdomains included, that `target_header` may name.

@@ -30,6 +30,7 @@ pub(crate) struct Row {
     price_provider: Option<String>,
     /// Besides the header of `auth`.
     key_slots: Vec<String>,
+    realtime: Option<String>,
     target_header: Option<String>,
     target_hosts: Vec<String>,
     endpoints: BTreeMap<Dialect, String>,
@@ -58,6 +59,7 @@ impl Default for Row {
             headers: BTreeMap::new(),
             price_provider: None,
             key_slots: Vec::new(),
+            realtime: None,
             target_header: None,
             target_hosts: Vec::new(),
             endpoints: BTreeMap::new(),
@@ -103,6 +105,7 @@ impl Row {
             provider_auth: ProviderAuth::default(),
             base_url_set: false,
             models: Vec::new(),
+            realtime: self.realtime,
             target_header: self.target_header,
             target_hosts: self.target_hosts,
             custom: false,

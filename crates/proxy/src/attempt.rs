@@ -5,13 +5,14 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use genesis_config::Provider;
 use genesis_store::Fault;
-use http::header::{ACCEPT_ENCODING, CONNECTION, HOST, HeaderName, HeaderValue};
+use http::header::{ACCEPT_ENCODING, CONNECTION, HOST, HeaderName, HeaderValue, UPGRADE};
 use http::{HeaderMap, Method, StatusCode};
 
 use crate::credential::{Credential, SignedRequest};
 use crate::failure::Failure;
 use crate::options::stays_here;
 use crate::plan::Target;
+use crate::realtime;
 use crate::snapshot::ProviderSetup;
 use crate::upstream::{self, Answer, ConnectError, Outgoing, Pool, RequestHead, SendError};
 use crate::watch::readable_codings;
@@ -130,6 +131,10 @@ impl Attempt<'_> {
                 continue;
             }
             head.header(name, value);
+        }
+        if realtime::is_handshake(&self.method, self.headers) {
+            head.header(&CONNECTION, &HeaderValue::from_static("Upgrade"));
+            head.header(&UPGRADE, &HeaderValue::from_static("websocket"));
         }
         // Headers of the configuration carry the operator's secrets; the simulator has no need of them.
         let configured = if self.target.simulated { &[][..] } else { &self.setup.headers[..] };

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use genesis_config::{GatewaySettings, Provider};
+use genesis_config::{Auth, GatewaySettings, Provider};
 use genesis_wire::Dialect;
 use genesis_wire::translate::Context;
 use http::header::{HeaderName, HeaderValue};
-use http::{HeaderMap, Method, Request, Response, request};
+use http::{HeaderMap, Method, Request, Response, StatusCode, request};
 use hyper::body::{Body as _, Incoming};
 
 use crate::admit::{Caller, admit, unauthorized};
@@ -20,6 +20,7 @@ use crate::inbound::{check_head, collect_json, is_json, split_query, too_large};
 use crate::models;
 use crate::options::Options;
 use crate::plan;
+use crate::realtime::{self, Socket};
 use crate::receipt::Receipt;
 use crate::reply;
 use crate::resolve::{Surface, surface};
@@ -28,19 +29,20 @@ use crate::server::{Event, Worker};
 use crate::snapshot::{ProviderSetup, Snapshot};
 use crate::upstream::{Answer, Outgoing, Upload};
 
-pub(crate) async fn handle(worker: Rc<Worker>, request: Request<Incoming>) -> Response<Body> {
+pub(crate) async fn handle(worker: Rc<Worker>, mut request: Request<Incoming>) -> Response<Body> {
     let snapshot = worker.shared.snapshot();
+    let socket = realtime::socket(&mut request);
     let (head, body) = request.into_parts();
     let uri = head.uri.clone();
     match surface(uri.path()) {
         Surface::Provider { account, gateway, provider, rest } => {
             let address = Address { account, gateway, provider, rest };
-            exchange(&worker, &snapshot, address, None, head, body).await
+            exchange(&worker, &snapshot, address, None, socket, head, body).await
         }
         Surface::Unified { account, gateway, dialect } if head.method == Method::POST => {
             let gateway = gateway.map_or_else(|| gateway_named(&head.headers), str::to_owned);
             let address = Address { account, gateway: &gateway, provider: "compat", rest: "" };
-            exchange(&worker, &snapshot, address, Some(dialect), head, body).await
+            exchange(&worker, &snapshot, address, Some(dialect), None, head, body).await
         }
         Surface::Models { account, gateway, id } => {
             let gateway = gateway.map_or_else(|| gateway_named(&head.headers), str::to_owned);
@@ -66,6 +68,7 @@ async fn exchange(
     snapshot: &Arc<Snapshot>,
     address: Address<'_>,
     unified: Option<Dialect>,
+    socket: Option<Socket>,
     head: request::Parts,
     body: Incoming,
 ) -> Response<Body> {
@@ -77,13 +80,16 @@ async fn exchange(
     let receipt = Receipt::open(&worker.shared, snapshot, &head, address.account, &gateway, &mut options);
     let mut marks = Marks::new(&receipt);
     let mut exchange = Exchange { worker, snapshot, gateway, address, options, receipt };
-    let answered = exchange.run(unified, head, body).await;
+    let answered = exchange.run(unified, head, body).await.and_then(|delivery| delivery.expected(&socket));
     match &answered {
         Ok(Delivery { answer, .. }) => exchange.receipt.answered(answer.status, &answer.headers),
         Err(failure) => exchange.receipt.failed(failure),
     }
     marks.tried = exchange.receipt.tried();
     let mut response = match answered {
+        Ok(Delivery { answer, .. }) if answer.status == StatusCode::SWITCHING_PROTOCOLS => {
+            realtime::open(worker, socket, answer, exchange.receipt, snapshot.patience.idle)
+        }
         Ok(delivery) => delivery.deliver(exchange.receipt, snapshot.patience.idle).await,
         Err(failure) => reply::failure(&failure),
     };
@@ -117,6 +123,20 @@ pub(crate) struct Delivery {
     pub(crate) translation: Option<Context>,
     /// What the request's translation could not carry.
     pub(crate) dropped: Vec<String>,
+}
+
+impl Delivery {
+    /// A provider may change the protocol only if the client asked for that.
+    fn expected(self, socket: &Option<Socket>) -> Result<Self, Failure> {
+        match self.answer.status == StatusCode::SWITCHING_PROTOCOLS && socket.is_none() {
+            true => Err(Failure::upstream(
+                StatusCode::BAD_GATEWAY,
+                "the provider changed the protocol, which nobody had asked for",
+                String::new(),
+            )),
+            false => Ok(self),
+        }
+    }
 }
 
 /// The gateway that the REST API names in a header.
@@ -192,6 +212,10 @@ impl<'a> Exchange<'a> {
         let Address { account, provider: slug, rest, .. } = self.address;
         let (provider, setup) = self.provider(slug, rest, caller)?;
         let snapshot = self.snapshot;
+        let (rest, query) = match realtime::is_handshake(&head.method, &head.headers) {
+            true => self.realtime(provider, rest, query, &mut head.headers),
+            false => (rest, query),
+        };
         let target = plan::target(snapshot, provider, setup, account, rest, query.as_deref(), &head.headers)?;
         let asking = self.asking(caller);
         let credential = credential::choose(&asking, provider, setup, &mut head.headers, key_in_query)?;
@@ -209,6 +233,29 @@ impl<'a> Exchange<'a> {
             translation: None,
             dropped: Vec::new(),
         })
+    }
+
+    /// Where a provider's WebSockets are, with the client's key in the header the provider wants.
+    fn realtime(
+        &mut self,
+        provider: &'a Provider,
+        rest: &'a str,
+        query: Option<String>,
+        headers: &mut HeaderMap,
+    ) -> (&'a str, Option<String>) {
+        let (query, key) = realtime::take_key(query);
+        if let (Some(key), Auth::Header { name, prefix }) = (key, &provider.auth) {
+            let name = HeaderName::from_bytes(name.as_bytes());
+            let value = HeaderValue::from_str(&format!("{prefix}{key}"));
+            if let (Ok(name), Ok(value)) = (name, value) {
+                headers.entry(name).or_insert(value);
+            }
+        }
+        let mut pairs = query.iter().flat_map(|query| query.split('&'));
+        if let Some(model) = pairs.find_map(|pair| pair.strip_prefix("model=")) {
+            self.receipt.asked_for(model);
+        }
+        (realtime::path(provider, rest), query)
     }
 
     /// A provider by its slug, if it can be called and this caller may do so. From here on the log names it.

@@ -17,6 +17,7 @@
 //! * `upstream`: connections, TLS, HTTP/1.1 to providers
 //! * `deliver`: the answer passed on as it comes, or translated
 //! * `relay`: bytes to the client, watched from a tee
+//! * `realtime`: WebSockets to a provider, once both sides agreed
 //! * `receipt`: the record of the exchange, finished when the body is dropped
 //! * `failure` and `reply`: what can go wrong, and the one place that turns it into HTTP
 //! * [`snapshot`]: the immutable compiled settings a request runs with
@@ -33,6 +34,7 @@ mod inbound;
 mod models;
 mod options;
 mod plan;
+mod realtime;
 mod receipt;
 mod relay;
 mod reply;

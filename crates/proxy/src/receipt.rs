@@ -1,6 +1,8 @@
 //! The record of one exchange: opened when the request's head is in, finished when it is dropped, however the
 //! exchange ended.
 
+mod session;
+
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -53,6 +55,8 @@ pub(crate) struct Receipt {
     response: Capture,
     watch: Watch,
     settled: bool,
+    /// Something was used that the price table's figures do not cover.
+    unpriced: bool,
     /// When the attempt under way began, after `started`.
     attempt_began_ms: u32,
 }
@@ -123,6 +127,7 @@ impl Receipt {
             response: Capture::new(0),
             watch: Watch::Blind,
             settled: false,
+            unpriced: false,
             attempt_began_ms: 0,
         }
     }
@@ -156,6 +161,11 @@ impl Receipt {
         if let Some(model) = model.or(target.model.as_deref()) {
             self.record.model = model[..model.floor_char_boundary(256)].to_owned();
         }
+    }
+
+    /// The model a request without a body names.
+    pub(crate) fn asked_for(&mut self, model: &str) {
+        model[..model.floor_char_boundary(256)].clone_into(&mut self.record.model);
     }
 
     /// With which credential the call is made. Its text is remembered, to be masked where a provider repeats it.
@@ -405,7 +415,7 @@ impl Receipt {
     /// What the exchange cost: the answer, and those that were paid for and discarded.
     fn price(&mut self) {
         let custom = self.custom_cost.as_deref().and_then(Price::custom);
-        let used = self.record.usage.filter(|usage| *usage != Usage::default());
+        let used = self.record.usage.filter(|usage| *usage != Usage::default() && !self.unpriced);
         let priced = match custom {
             Some(price) => {
                 self.record.custom_cost = true;

@@ -183,9 +183,30 @@ impl Server {
 pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) pool: Pool,
+    connections: Rc<Connections>,
+    stopped: watch::Receiver<Option<Duration>>,
+}
+
+/// The client connections of one thread.
+#[derive(Default)]
+struct Connections {
+    count: std::cell::Cell<usize>,
+    closed: tokio::sync::Notify,
 }
 
 impl Worker {
+    /// Counts a client connection for as long as the guard lives.
+    pub(crate) fn opened(&self) -> Open {
+        self.connections.count.set(self.connections.count.get() + 1);
+        self.shared.connections.fetch_add(1, Ordering::Relaxed);
+        Open { connections: Rc::clone(&self.connections), shared: Arc::clone(&self.shared) }
+    }
+
+    /// Changes when the server is told to stop.
+    pub(crate) fn stopped(&self) -> watch::Receiver<Option<Duration>> {
+        self.stopped.clone()
+    }
+
     /// Hands a request to whatever answers beside the data plane.
     pub(crate) async fn aside(&self, head: request::Parts, body: Incoming, limit: u64) -> Response<Body> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
@@ -216,7 +237,8 @@ fn worker_thread(
     };
     let local = LocalSet::new();
     let pool = Pool::new(Arc::clone(&shared.tls));
-    let worker = Rc::new(Worker { shared, pool });
+    let worker = Worker { shared, pool, connections: Rc::default(), stopped: stopped.clone() };
+    let worker = Rc::new(worker);
     local.block_on(&runtime, async move {
         match TcpListener::from_std(listener) {
             Ok(listener) => serve(listener, options, worker, stopped).await,
@@ -232,16 +254,16 @@ async fn serve(
     mut stopped: watch::Receiver<Option<Duration>>,
 ) {
     let http = protocol(options);
-    let open = Rc::new(tokio::sync::Notify::new());
-    let mine = Rc::new(std::cell::Cell::new(0_usize));
+    let connections = Rc::clone(&worker.connections);
+    let Connections { count, closed } = &*connections;
     let share = options.connections.div_ceil(options.workers.max(1));
     let sweeper = tokio::task::spawn_local(sweep(worker.pool.clone()));
     loop {
         let accepted = tokio::select! {
             biased;
             _ = stopped.changed() => break,
-            accepted = listener.accept(), if mine.get() < share => accepted,
-            () = open.notified() => continue,
+            accepted = listener.accept(), if count.get() < share => accepted,
+            () = closed.notified() => continue,
         };
         let stream = match accepted {
             Ok((stream, _)) => stream,
@@ -252,10 +274,7 @@ async fn serve(
                 continue;
             }
         };
-        mine.set(mine.get() + 1);
-        worker.shared.connections.fetch_add(1, Ordering::Relaxed);
-        let guard =
-            Open { mine: Rc::clone(&mine), closed: Rc::clone(&open), shared: Arc::clone(&worker.shared) };
+        let guard = worker.opened();
         let connection = connection(stream, http.clone(), Rc::clone(&worker), stopped.clone());
         tokio::task::spawn_local(async move {
             connection.await;
@@ -265,30 +284,29 @@ async fn serve(
     drop(listener);
     let drain = stopped.borrow().unwrap_or_default();
     let emptied = async {
-        while mine.get() > 0 {
-            open.notified().await;
+        while count.get() > 0 {
+            closed.notified().await;
         }
     };
     tokio::select! {
         () = emptied => {}
-        () = tokio::time::sleep(drain) => tracing::warn!(open = mine.get(), "connections were still open when the drain time ended"),
-        _ = stopped.changed() => tracing::warn!(open = mine.get(), "connections were still open when a second signal came"),
+        () = tokio::time::sleep(drain) => tracing::warn!(open = count.get(), "connections were still open when the drain time ended"),
+        _ = stopped.changed() => tracing::warn!(open = count.get(), "connections were still open when a second signal came"),
     }
     sweeper.abort();
 }
 
 /// Counts a connection for as long as it is open.
-struct Open {
-    mine: Rc<std::cell::Cell<usize>>,
-    closed: Rc<tokio::sync::Notify>,
+pub(crate) struct Open {
+    connections: Rc<Connections>,
     shared: Arc<Shared>,
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.mine.set(self.mine.get() - 1);
+        self.connections.count.set(self.connections.count.get() - 1);
         self.shared.connections.fetch_sub(1, Ordering::Relaxed);
-        self.closed.notify_one();
+        self.connections.closed.notify_one();
     }
 }
 
@@ -303,7 +321,7 @@ async fn connection(
         let worker = Rc::clone(&worker);
         async move { Ok::<_, std::convert::Infallible>(exchange::handle(worker, request).await) }
     });
-    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+    let mut connection = pin!(http.serve_connection_with_upgrades(TokioIo::new(stream), service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         _ = stopped.changed() => {

@@ -26,6 +26,7 @@ use std::time::Duration;
 pub(crate) use answer::{Answer, AnswerBody};
 pub(crate) use connect::{ConnectError, TlsSetup};
 pub(crate) use http1::{RequestHead, Tee, Upload};
+pub(crate) use io::Connection;
 pub(crate) use pool::Pool;
 
 use bytes::Bytes;

@@ -4,6 +4,7 @@
 //! * [`stream`]: reading it from a stream, event by event but only where it can matter
 //! * `needles`: which events can matter, told from raw bytes
 //! * `openai`, `anthropic`, `gemini`, `bedrock`, `cohere`: where each dialect says what
+//! * [`realtime`]: reading it from the messages of a realtime session
 //! * `quick`: usage and model of a plain answer, without parsing the rest
 //! * `error`: the message in an error body of any dialect
 //! * `elements`, `base64`: framing that Gemini's array streams and Bedrock's raw invocation need
@@ -18,6 +19,7 @@ mod gemini;
 mod needles;
 mod openai;
 mod quick;
+pub mod realtime;
 pub mod stream;
 
 use serde_json::value::RawValue;

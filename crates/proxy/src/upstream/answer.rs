@@ -81,6 +81,11 @@ impl AnswerBody {
         Self { connection: Some(connection), framing, reusable, home: None, upload }
     }
 
+    /// The connection itself, after the provider agreed to speak another protocol over it.
+    pub(crate) fn into_connection(self) -> Option<Connection> {
+        self.connection
+    }
+
     /// True if only a closed connection marks the end, so that a cut looks like one.
     pub(crate) fn ends_with_close(&self) -> bool {
         matches!(self.framing, Framing::UntilClose)

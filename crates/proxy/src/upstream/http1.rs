@@ -273,6 +273,9 @@ fn parse(connection: &mut Connection, method: &Method) -> Result<Option<Parsed>,
 
 /// Where the body ends (RFC 9112 §6.3). An answer that says two things is refused: it may hide another.
 fn framing(method: &Method, status: StatusCode, headers: &HeaderMap) -> Result<Framing, SendError> {
+    if status == StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(Framing::UntilClose); // what follows is no HTTP
+    }
     if method == Method::HEAD || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED {
         return Ok(Framing::Length(0));
     }

@@ -10,6 +10,7 @@ mod gateway;
 mod identity;
 mod log;
 mod passthrough;
+mod realtime;
 mod retries;
 mod unified;
 mod upstream;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::command::{completion, config, key, logs, models, service, status, token, usage};
+use crate::command::{agent, completion, config, key, logs, models, service, status, token, usage};
 
 /// An AI gateway you run yourself that speaks Cloudflare AI Gateway's API.
 #[derive(Debug, Parser)]
@@ -29,6 +29,8 @@ pub(crate) enum Command {
     Gateway(Gateway),
     /// One screen: configuration, keys, gateway, last calls
     Status(status::Status),
+    /// Ask a model one question and print its answer
+    Agent(agent::Agent),
     /// Models: what they cost, which can be called, and which is the default
     #[command(subcommand)]
     Models(models::Models),

@@ -1,5 +1,6 @@
 //! One file per command: plain arguments in, done or [`Failed`] out.
 
+pub(crate) mod agent;
 pub(crate) mod completion;
 pub(crate) mod config;
 pub(crate) mod dev;
@@ -30,6 +31,7 @@ pub(crate) fn run(cli: Cli, printer: &Printer) -> Result<(), Failed> {
             Some(GatewayCommand::Logs(args)) => service::logs(&args),
         },
         Command::Status(args) => status::run(&args, printer),
+        Command::Agent(args) => agent::run(&args, printer),
         Command::Models(args) => models::run(args, printer),
         Command::Config(args) => config::run(args, printer),
         Command::Token(args) => token::run(args, printer),

@@ -45,9 +45,21 @@ impl Home {
 
     /// Opens the store the settings name, and creates it if it is the first time.
     pub(crate) fn store(&self, settings: &Settings) -> Result<Store, Failed> {
+        self.open_store(self.store_path(settings)?, settings, false)
+    }
+
+    /// Opens the store for reading, also while a gateway writes to it; `None` if there is none yet.
+    pub(crate) fn store_to_read(&self, settings: &Settings) -> Result<Option<Store>, Failed> {
         let path = self.store_path(settings)?;
+        if !path.exists() {
+            return Ok(None);
+        }
+        self.open_store(path, settings, true).map(Some)
+    }
+
+    fn open_store(&self, path: PathBuf, settings: &Settings, read_only: bool) -> Result<Store, Failed> {
         let master_key = settings.environment.lookup("GENESIS_MASTER_KEY").map(|(key, _)| key.clone());
-        let options = StoreOptions { path: path.clone(), master_key, read_only: false };
+        let options = StoreOptions { path: path.clone(), master_key, read_only };
         Store::open_with(options).map_err(|error| Failed::from(error).hint_path(&path))
     }
 

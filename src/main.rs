@@ -2,6 +2,7 @@
 //!
 //! * `cli`: the arguments, as typed
 //! * `command`: one file per command
+//! * `client`: talking to a model
 //! * `home`: the folder everything lives in, and what is in it
 //! * `assemble`: file + environment + store → the snapshot the gateway runs with
 //! * `control`: notices changes and applies them while the gateway runs
@@ -13,6 +14,7 @@
 
 mod assemble;
 mod cli;
+mod client;
 mod command;
 mod control;
 mod home;

@@ -8,6 +8,8 @@ use std::process::ExitCode;
 use owo_colors::OwoColorize;
 use serde::Serialize;
 
+use crate::render::plain_lines;
+
 pub(crate) struct Printer {
     quiet: bool,
 }
@@ -27,6 +29,14 @@ enum Kind {
     Failure,
     /// 2: the command line is wrong.
     Usage,
+    /// 3: somebody did not accept a credential, or there is none.
+    Unauthorized,
+    /// 4: too many calls, or too much spent; later it may work.
+    RateLimited,
+    /// 5: nobody could be reached, or nobody answered in time.
+    Unreachable,
+    /// 70 (`EX_SOFTWARE`): a fault of this program.
+    Internal,
     /// 78 (`EX_CONFIG`): the configuration is wrong; a service manager should not try again.
     Config,
 }
@@ -40,6 +50,22 @@ impl Failed {
         Self { kind: Kind::Usage, ..Self::new(message) }
     }
 
+    pub(crate) fn unauthorized(message: impl Into<String>) -> Self {
+        Self { kind: Kind::Unauthorized, ..Self::new(message) }
+    }
+
+    pub(crate) fn rate_limited(message: impl Into<String>) -> Self {
+        Self { kind: Kind::RateLimited, ..Self::new(message) }
+    }
+
+    pub(crate) fn unreachable(message: impl Into<String>) -> Self {
+        Self { kind: Kind::Unreachable, ..Self::new(message) }
+    }
+
+    pub(crate) fn internal(message: impl Into<String>) -> Self {
+        Self { kind: Kind::Internal, ..Self::new(message) }
+    }
+
     pub(crate) fn config(message: impl Into<String>) -> Self {
         Self { kind: Kind::Config, ..Self::new(message) }
     }
@@ -47,6 +73,11 @@ impl Failed {
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
+    }
+
+    /// Message and hints.
+    pub(crate) fn into_parts(self) -> (String, Vec<String>) {
+        (self.message, self.hints)
     }
 
     /// Says which file it was about.
@@ -101,6 +132,20 @@ impl Printer {
         }
     }
 
+    /// A piece of the result as it comes, without a line break of its own. On a terminal without what a terminal would
+    /// obey, elsewhere byte for byte.
+    pub(crate) fn piece(&self, text: &str) -> Result<(), Failed> {
+        let mut stdout = std::io::stdout().lock();
+        let written = match stdout.is_terminal() {
+            true => stdout.write_all(plain_lines(text).as_bytes()),
+            false => stdout.write_all(text.as_bytes()),
+        };
+        match written.and_then(|()| stdout.flush()) {
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(Failed::closed_pipe()),
+            written => Ok(written?),
+        }
+    }
+
     /// The result for scripts: one JSON value on one line.
     pub(crate) fn json(&self, value: &impl Serialize) -> Result<(), Failed> {
         self.line(serde_json::to_string(value).map_err(|error| Failed::new(error.to_string()))?)
@@ -122,20 +167,33 @@ impl Printer {
         if failed.is_closed_pipe() {
             return ExitCode::SUCCESS;
         }
+        self.explain(failed);
+        failed.exit_code()
+    }
+
+    /// Says why something failed, and what to do.
+    pub(crate) fn explain(&self, failed: &Failed) {
         let mut stderr = anstream::stderr();
         let _ = writeln!(stderr, "{} {}", "error:".red().bold(), failed.message);
         for hint in &failed.hints {
             let _ = writeln!(stderr, "{} {hint}", "hint:".cyan().bold());
         }
-        ExitCode::from(match failed.kind {
-            Kind::Failure => 1,
-            Kind::Usage => 2,
-            Kind::Config => 78,
-        })
     }
 }
 
 impl Failed {
+    fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self.kind {
+            Kind::Failure => 1,
+            Kind::Usage => 2,
+            Kind::Unauthorized => 3,
+            Kind::RateLimited => 4,
+            Kind::Unreachable => 5,
+            Kind::Internal => 70,
+            Kind::Config => 78,
+        })
+    }
+
     const CLOSED_PIPE: &str = "standard output was closed";
 
     fn closed_pipe() -> Self {

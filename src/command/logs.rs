@@ -125,11 +125,7 @@ const NOTHING_YET: &str = "nothing logged yet; start with `genesis dev`";
 
 /// The store for reading, also while a gateway writes to it; `None` if there is none yet.
 pub(super) fn store_to_read(home: &Home, settings: &Settings) -> Result<Option<Store>, Failed> {
-    let path = home.store_path(settings)?;
-    if !path.exists() {
-        return Ok(None);
-    }
-    Store::open_read_only(&path).map(Some).map_err(|error| Failed::from(error).hint_path(&path))
+    home.store_to_read(settings)
 }
 
 fn follow(

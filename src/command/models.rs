@@ -5,10 +5,10 @@
 //! * `reference`: `provider/model` as typed, and what was probably meant
 //! * `defaults`: the default model, its fallbacks, and aliases, kept in the configuration file
 
-pub(crate) mod catalogue;
+mod catalogue;
 mod defaults;
 mod list;
-mod reference;
+pub(crate) mod reference;
 
 use clap::{Args, Subcommand};
 

@@ -9,7 +9,7 @@ use genesis_store::KeyRow;
 use serde_json::{Value, json};
 
 use super::logs::store_to_read;
-use super::models::catalogue::{Credential, credential};
+use crate::client::{Credential, credential};
 use crate::assemble;
 use crate::home::{Home, Settings};
 use crate::printer::{Failed, Printer};

@@ -5,7 +5,7 @@ use genesis_store::{LogFilter, LogRecord, Store, UsageQuery, UsageRow};
 use serde_json::json;
 
 use super::logs::store_to_read;
-use super::models::catalogue::{Credential, credential};
+use crate::client::{Credential, credential};
 use super::service::Report;
 use crate::assemble;
 use crate::control::now_ms;

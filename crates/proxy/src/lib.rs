@@ -49,3 +49,5 @@ mod watch;
 pub use health::TargetHealth;
 pub use server::{Aside, Event, Server, ServerError, ServerOptions, Shared};
 pub use snapshot::{Key, Snapshot, SnapshotParts, Token};
+pub use unified::facts as model_facts;
+pub use upstream::trusted_roots;

@@ -209,7 +209,7 @@ fn upstream_headers(client: &HeaderMap, spoken: Dialect, stream: bool, same_dial
 }
 
 /// What is known of a model by its name.
-fn facts(model: &str) -> Facts<'_> {
+pub fn facts(model: &str) -> Facts<'_> {
     let bare = model.rsplit('/').next().unwrap_or(model);
     let claude = claude_version(bare);
     Facts {

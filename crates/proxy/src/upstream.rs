@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use answer::{Answer, AnswerBody};
+pub use connect::trusted_roots;
 pub(crate) use connect::{ConnectError, TlsSetup};
 pub(crate) use http1::{RequestHead, Tee, Upload};
 pub(crate) use io::Connection;

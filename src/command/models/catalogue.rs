@@ -1,11 +1,12 @@
 //! Every model known by name, with its price and the credential it would be called with.
 
 use genesis_config::file::{Agents, ModelEntry};
-use genesis_config::{Environment, PriceTable, Provider, ProviderAuth, Providers, Source};
+use genesis_config::{Environment, PriceTable, Provider, Providers};
 use genesis_store::KeyRow;
 use jiff::Timestamp;
 
 use super::reference::{Reference, is_version_of};
+use crate::client::{Credential, credential};
 
 /// One model as it is listed.
 pub(super) struct Row {
@@ -24,69 +25,6 @@ pub(super) struct Row {
     pub(super) tags: Vec<String>,
     /// It is named in the file, and neither the file nor the table knows it.
     pub(super) missing: bool,
-}
-
-/// What a provider would be called with. `Display` names it in a few letters.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum Credential {
-    /// The variable, and where it was found.
-    Variable(String, Source),
-    /// Sealed in the store.
-    Stored,
-    /// `apiKey` of the file.
-    Config,
-    /// A header of the file that can carry a key.
-    Header(String),
-    /// The gateway behind this provider holds the key: `providerAuth: "stored"`.
-    Gateway,
-    None,
-}
-
-impl Credential {
-    pub(crate) fn is_found(&self) -> bool {
-        *self != Self::None
-    }
-}
-
-impl std::fmt::Display for Credential {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Variable(name, Source::Process) => write!(f, "env:{name}"),
-            Self::Variable(name, Source::DotEnv) => write!(f, ".env:{name}"),
-            Self::Variable(name, Source::CwdDotEnv) => write!(f, "./.env:{name}"),
-            Self::Variable(name, Source::Block) => write!(f, "config env:{name}"),
-            Self::Variable(name, Source::LoginShell) => write!(f, "shell:{name}"),
-            Self::Stored => f.write_str("stored"),
-            Self::Config => f.write_str("config"),
-            Self::Header(name) => write!(f, "header:{name}"),
-            Self::Gateway => f.write_str("gateway"),
-            Self::None => f.write_str("none"),
-        }
-    }
-}
-
-/// The credential that wins, in the order in which the gateway looks: environment, store, file.
-pub(crate) fn credential(provider: &Provider, stored: &[KeyRow], environment: &Environment) -> Credential {
-    if provider.provider_auth == ProviderAuth::Stored {
-        return Credential::Gateway;
-    }
-    if let Some((name, _, source)) = environment.first(&provider.env) {
-        return Credential::Variable(name.to_owned(), source);
-    }
-    let is_its =
-        |row: &&KeyRow| row.provider == provider.slug && row.alias == "default" && row.gateway.is_none();
-    if stored.iter().any(|row| is_its(&row)) {
-        return Credential::Stored;
-    }
-    let written = provider.api_key.as_ref().map(genesis_config::ExposeSecret::expose_secret);
-    if written.is_some_and(|text| environment.substitute(text).is_ok()) {
-        return Credential::Config;
-    }
-    let mut headers = provider.headers.iter();
-    let carries_key = |(name, text): &&(String, String)| {
-        provider.key_slots.contains(&name.to_ascii_lowercase()) && environment.substitute(text).is_ok()
-    };
-    headers.find(carries_key).map_or(Credential::None, |(name, _)| Credential::Header(name.clone()))
 }
 
 /// The names of a provider's models: those the file describes, then those of the price table.

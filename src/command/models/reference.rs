@@ -10,14 +10,14 @@ use crate::render::plain;
 
 /// A model of a provider.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) struct Reference {
-    pub(super) provider: String,
-    pub(super) model: String,
+pub(crate) struct Reference {
+    pub(crate) provider: String,
+    pub(crate) model: String,
 }
 
 impl Reference {
     /// Splits at the first slash: what follows it is the provider's own name for the model, slashes included.
-    pub(super) fn split(text: &str) -> Option<Self> {
+    pub(crate) fn split(text: &str) -> Option<Self> {
         let (provider, model) = text.trim().split_once('/')?;
         let (provider, model) = (provider.trim().to_ascii_lowercase(), model.trim().to_owned());
         (!provider.is_empty() && !model.is_empty()).then_some(Self { provider, model })
@@ -31,7 +31,7 @@ impl std::fmt::Display for Reference {
 }
 
 /// The model an alias stands for.
-pub(super) fn aliased<'a>(agents: &'a Agents, alias: &str) -> Option<&'a str> {
+pub(crate) fn aliased<'a>(agents: &'a Agents, alias: &str) -> Option<&'a str> {
     let mut notes = agents.defaults.models.iter();
     let (reference, _) =
         notes.find(|(_, note)| note.alias.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(alias)))?;
@@ -39,7 +39,7 @@ pub(super) fn aliased<'a>(agents: &'a Agents, alias: &str) -> Option<&'a str> {
 }
 
 /// The model that was asked for, by reference or alias. Unless `force` is set, provider and model must be known.
-pub(super) fn find(
+pub(crate) fn find(
     text: &str,
     agents: &Agents,
     providers: &Providers,
@@ -49,18 +49,10 @@ pub(super) fn find(
     let Some(mut reference) = Reference::split(text) else {
         return Err(without_provider(text, agents, providers));
     };
-    let Some(provider) = providers.find(&reference.provider) else {
-        if force {
-            return Ok(reference);
-        }
-        let failed = Failed::new(format!("no provider is called `{}`", plain(&reference.provider)));
-        return Err(match providers.nearest(&reference.provider) {
-            Some(near) => failed.hint(format!("did you mean `{near}/{}`?", plain(&reference.model))),
-            None => failed.hint(
-                "`genesis models list --all` lists all; one of your own needs models.providers.<slug>.baseUrl in genesis.json",
-            ),
-        }
-        .hint(FORCE));
+    let provider = match provider_of(&reference, providers) {
+        Ok(provider) => provider,
+        Err(_) if force => return Ok(reference),
+        Err(failed) => return Err(failed.hint(FORCE)),
     };
     reference.provider.clone_from(&provider.slug);
     if force || known(provider, &reference.model) {
@@ -77,6 +69,22 @@ pub(super) fn find(
         },
     };
     Err(failed.hint(FORCE))
+}
+
+/// The provider of a reference, or which one was probably meant.
+pub(crate) fn provider_of<'p>(
+    reference: &Reference,
+    providers: &'p Providers,
+) -> Result<&'p Provider, Failed> {
+    providers.find(&reference.provider).ok_or_else(|| {
+        let failed = Failed::new(format!("no provider is called `{}`", plain(&reference.provider)));
+        match providers.nearest(&reference.provider) {
+            Some(near) => failed.hint(format!("did you mean `{near}/{}`?", plain(&reference.model))),
+            None => failed.hint(
+                "`genesis models list --all` lists all; one of your own needs models.providers.<slug>.baseUrl in genesis.json",
+            ),
+        }
+    })
 }
 
 const FORCE: &str = "if it is newer than this version of genesis, use --force";

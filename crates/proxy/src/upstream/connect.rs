@@ -38,22 +38,27 @@ pub(crate) struct TlsSetup {
 impl TlsSetup {
     pub(crate) fn config(&self) -> &Arc<ClientConfig> {
         self.config.get_or_init(|| {
-            let mut roots = RootCertStore::empty();
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            if roots.is_empty() {
-                // Minimal container images carry no certificates.
-                roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-            }
             let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
             let mut config = ClientConfig::builder_with_provider(provider)
                 .with_safe_default_protocol_versions()
                 .expect("the default provider supports the default versions")
-                .with_root_certificates(roots)
+                .with_root_certificates(trusted_roots())
                 .with_no_client_auth();
             config.alpn_protocols = vec![b"http/1.1".to_vec()];
             Arc::new(config)
         })
     }
+}
+
+/// The certificate authorities of this machine (or of `SSL_CERT_FILE`), else those built in.
+pub fn trusted_roots() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        // Minimal container images carry no certificates.
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    roots
 }
 
 pub(crate) async fn connect(

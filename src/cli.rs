@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::command::{agent, completion, config, key, logs, models, service, status, token, usage};
+use crate::command::{
+    agent, chat, completion, config, doctor, key, logs, models, service, status, token, usage,
+};
 
 /// An AI gateway you run yourself that speaks Cloudflare AI Gateway's API.
 #[derive(Debug, Parser)]
@@ -31,6 +33,8 @@ pub(crate) enum Command {
     Status(status::Status),
     /// Ask a model one question and print its answer
     Agent(agent::Agent),
+    /// Talk with a model, back and forth
+    Chat(chat::Chat),
     /// Models: what they cost, which can be called, and which is the default
     #[command(subcommand)]
     Models(models::Models),
@@ -47,6 +51,8 @@ pub(crate) enum Command {
     Logs(logs::Logs),
     /// Totals: requests, tokens, cost
     Usage(usage::Usage),
+    /// Find what is wrong with the set-up, and say what to do
+    Doctor(doctor::Doctor),
     /// Print a completion script for a shell
     Completion(completion::Completion),
     /// Print the manual page, or write one per command

@@ -3,6 +3,8 @@
 //! In the order a call meets them:
 //!
 //! * `target`: reference and settings → address, dialect, headers; nothing is sent if a part is missing
+//! * `place`: where the file speaks of a provider, for messages
+//! * `headers`: what is sent beside the body, keys included
 //! * `credential`: which key goes along, and where it was found
 //! * `question`: what is asked, written in the provider's dialect
 //! * `connection`: name, TCP, TLS, HTTP; each step alone, so that `genesis doctor` can time it
@@ -18,6 +20,8 @@ mod choice;
 pub(crate) mod connection;
 mod credential;
 mod failure;
+mod headers;
+mod place;
 mod question;
 mod receipt;
 mod target;
@@ -27,5 +31,5 @@ pub(crate) use self::choice::{Answered, Asking, Choice, Tried};
 pub(crate) use self::credential::{Credential, credential};
 pub(crate) use self::failure::{Cause, Failure};
 pub(crate) use self::question::{Question, Role, Turn};
-pub(crate) use self::receipt::{CostSource, Receipt};
+pub(crate) use self::receipt::Receipt;
 pub(crate) use self::target::Target;

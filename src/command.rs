@@ -1,9 +1,11 @@
 //! One file per command: plain arguments in, done or [`Failed`] out.
 
 pub(crate) mod agent;
+pub(crate) mod chat;
 pub(crate) mod completion;
 pub(crate) mod config;
 pub(crate) mod dev;
+pub(crate) mod doctor;
 pub(crate) mod gateway;
 pub(crate) mod key;
 pub(crate) mod logs;
@@ -32,12 +34,14 @@ pub(crate) fn run(cli: Cli, printer: &Printer) -> Result<(), Failed> {
         },
         Command::Status(args) => status::run(&args, printer),
         Command::Agent(args) => agent::run(&args, printer),
+        Command::Chat(args) => chat::run(&args, printer),
         Command::Models(args) => models::run(args, printer),
         Command::Config(args) => config::run(args, printer),
         Command::Token(args) => token::run(args, printer),
         Command::Key(args) => key::run(args, printer),
         Command::Logs(args) => logs::run(args, printer),
         Command::Usage(args) => usage::run(args, printer),
+        Command::Doctor(args) => doctor::run(&args, printer),
         Command::Completion(args) => completion::completion(&args, printer),
         Command::Man(args) => completion::man(&args, printer),
     }

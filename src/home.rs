@@ -12,6 +12,7 @@ pub(crate) struct Home {
 }
 
 /// What the file and the environment say.
+#[derive(Default)]
 pub(crate) struct Settings {
     pub(crate) file: File,
     pub(crate) environment: Environment,

@@ -10,6 +10,7 @@
 //! * `service`: the gateway under systemd or launchd
 //! * `probe`: whether a gateway answers at an address
 //! * `render`: tables, money and times for people
+//! * `waiting`: says that something is awaited
 //! * `printer`: everything that is written for people or scripts
 
 mod assemble;
@@ -23,6 +24,7 @@ mod probe;
 mod render;
 mod retention;
 mod service;
+mod waiting;
 
 use std::process::ExitCode;
 

@@ -37,6 +37,8 @@ enum Kind {
     Unreachable,
     /// 70 (`EX_SOFTWARE`): a fault of this program.
     Internal,
+    /// The command's own; it has said everything itself.
+    Told(u8),
     /// 78 (`EX_CONFIG`): the configuration is wrong; a service manager should not try again.
     Config,
 }
@@ -64,6 +66,11 @@ impl Failed {
 
     pub(crate) fn internal(message: impl Into<String>) -> Self {
         Self { kind: Kind::Internal, ..Self::new(message) }
+    }
+
+    /// Ends the command with this exit code and not another word.
+    pub(crate) fn told(code: u8) -> Self {
+        Self { kind: Kind::Told(code), ..Self::new("") }
     }
 
     pub(crate) fn config(message: impl Into<String>) -> Self {
@@ -158,6 +165,11 @@ impl Printer {
         }
     }
 
+    /// Whether somebody watches who may like to see that something goes on.
+    pub(crate) fn shows_progress(&self) -> bool {
+        !self.quiet && std::io::stderr().is_terminal()
+    }
+
     pub(crate) fn warn(&self, text: impl Display) {
         let _ = writeln!(anstream::stderr(), "{} {text}", "warning:".yellow().bold());
     }
@@ -167,7 +179,9 @@ impl Printer {
         if failed.is_closed_pipe() {
             return ExitCode::SUCCESS;
         }
-        self.explain(failed);
+        if !matches!(failed.kind, Kind::Told(_)) {
+            self.explain(failed);
+        }
         failed.exit_code()
     }
 
@@ -190,6 +204,7 @@ impl Failed {
             Kind::RateLimited => 4,
             Kind::Unreachable => 5,
             Kind::Internal => 70,
+            Kind::Told(code) => code,
             Kind::Config => 78,
         })
     }

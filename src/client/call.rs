@@ -85,10 +85,9 @@ pub(crate) async fn probe(target: &Target, within: Duration) -> Result<Answer, F
 
 async fn send(target: &Target, body: Vec<u8>) -> Result<Response<Incoming>, Failure> {
     let stream = connection::connect(&target.origin).await?;
-    let url: http::Uri = target
-        .url
-        .parse()
-        .map_err(|_| Failure::new(Cause::Setup, format!("{} is no address", target.path_of("baseUrl"))))?;
+    let url: http::Uri = target.url.parse().map_err(|_| {
+        Failure::new(Cause::Setup, format!("{} is no address", target.place.field("baseUrl")))
+    })?;
     let path = url.path_and_query().map_or("/", |path| path.as_str());
     let mut request = Request::post(path)
         .body(Full::new(Bytes::from(body)))

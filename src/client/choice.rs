@@ -58,6 +58,10 @@ impl Choice {
         self.models.first().map(String::as_str).unwrap_or_default()
     }
 
+    pub(crate) fn models(&self) -> impl Iterator<Item = &str> {
+        self.models.iter().map(String::as_str)
+    }
+
     /// Asks one after the other. `on_fallback` is told of a model that failed and of the next one. If none answers, all
     /// that were tried are returned.
     pub(crate) async fn ask(

@@ -134,6 +134,17 @@ pub(crate) async fn connect(origin: &Origin) -> Result<Box<dyn Stream>, Failure>
     .await
 }
 
+/// A request without a body or a credential.
+pub(crate) fn request(method: http::Method, origin: &Origin, path: &str) -> Request<Full<Bytes>> {
+    let mut request = Request::new(Full::default());
+    *request.method_mut() = method;
+    *request.uri_mut() = path.parse().unwrap_or_default();
+    if let Ok(host) = http::HeaderValue::from_str(&origin.authority()) {
+        request.headers_mut().insert(http::header::HOST, host);
+    }
+    request
+}
+
 /// Sends one request and waits for the head of its answer. Dropping the answer closes the connection.
 pub(crate) async fn send(
     stream: impl Stream,
@@ -145,11 +156,15 @@ pub(crate) async fn send(
     sender.send_request(request).await.map_err(broken)
 }
 
-/// The same over HTTP/2.
+/// The same over HTTP/2, which has the host in the address.
 pub(crate) async fn send_http2(
     stream: impl Stream,
-    request: Request<Full<Bytes>>,
+    mut request: Request<Full<Bytes>>,
 ) -> Result<Response<Incoming>, Failure> {
+    if let Some(host) = request.headers_mut().remove(http::header::HOST) {
+        let host = host.to_str().unwrap_or_default();
+        *request.uri_mut() = format!("https://{host}{}", request.uri().path()).parse().unwrap_or_default();
+    }
     let (mut sender, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
             .await

@@ -104,7 +104,8 @@ impl From<Failure> for Failed {
             }
             Cause::Internal => Self::internal(failure.message),
         };
-        failure.hints.into_iter().fold(failed, Self::hint)
+        let log_id = failure.log_id.map(|log_id| format!("the gateway's log has it as {log_id}"));
+        failure.hints.into_iter().chain(log_id).fold(failed, Self::hint)
     }
 }
 
@@ -161,10 +162,10 @@ fn by_gateway(target: &Target, status: StatusCode, envelope: &Envelope) -> Failu
             gateway_token_hint(target, failure)
         }
         (_, Some(2001)) => Failure::new(Cause::NotFound, format!("there is no such gateway ({about})"))
-            .hint(format!("check account and gateway id in {}", target.path_of("baseUrl"))),
+            .hint(format!("check account and gateway id in {}", target.place.field("baseUrl"))),
         (404, _) | (_, Some(2008)) => {
             Failure::new(Cause::NotFound, format!("the gateway has nothing at this address ({about})"))
-                .hint(format!("check {}", target.path_of("baseUrl")))
+                .hint(format!("check {}", target.place.field("baseUrl")))
         }
         (_, Some(2019)) => Failure::new(
             Cause::BadRequest,
@@ -194,7 +195,7 @@ fn by_gateway(target: &Target, status: StatusCode, envelope: &Envelope) -> Failu
 
 /// A gateway asks for its own token; a provider's key does not help.
 fn gateway_token_hint(target: &Target, failure: Failure) -> Failure {
-    let path = target.path_of("headers.cf-aig-authorization");
+    let path = target.place.header("cf-aig-authorization");
     let failure = if target.sends_gateway_token() {
         failure.hint(format!("the token in {path} is wrong, expired, or not for this gateway"))
     } else {
@@ -210,13 +211,13 @@ fn by_provider(target: &Target, status: StatusCode, headers: &HeaderMap, body: &
     let new = |cause, what: &str| Failure::new(cause, format!("{name} {what} ({about})"));
     match status.as_u16() {
         300..400 => new(Cause::Setup, "answers with a redirect, which is not followed")
-            .hint(format!("put the final address into {}", target.path_of("baseUrl"))),
+            .hint(format!("put the final address into {}", target.place.field("baseUrl"))),
         401 | 403 => credential_hint(target, headers, new(Cause::ProviderRefused, "refused the call")),
         402 => new(Cause::RateLimited, "wants to be paid first")
             .hint("look at the account's balance where the key was made"),
         404 => new(Cause::NotFound, "has no such model or path")
             .hint(format!("`genesis models list --provider {}` lists models", target.provider.slug))
-            .hint(format!("if the model exists, check {}", target.path_of("baseUrl"))),
+            .hint(format!("if the model exists, check {}", target.place.field("baseUrl"))),
         429 => new(Cause::RateLimited, "is asked too often, or its quota is used up")
             .hint("try again later, or add a fallback: `genesis models fallbacks add <provider/model>`"),
         400..500 => new(Cause::BadRequest, "did not take the request"),

@@ -1,27 +1,26 @@
 //! Reference and settings → address, dialect, headers. No I/O but reading a sealed key; if a part is missing, nothing
 //! is sent.
 
-use genesis_config::edit::Path;
-use genesis_config::{Auth, ExposeSecret, Provider, ProviderAuth, Providers, Secret};
+use genesis_config::{ExposeSecret, Problem, Provider, Providers, Secret};
 use genesis_store::KeyRow;
 use genesis_wire::Dialect;
-use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HOST, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderMap;
 use serde_json::{Map, Value};
 
 use super::connection::Origin;
 use super::credential::{Credential, credential};
 use super::failure::{Cause, Failure};
+use super::headers::{GATEWAY_TOKEN, Headers, how_to_set_a_key};
+use super::place::Place;
 use crate::assemble;
 use crate::command::models::reference::{self, Reference};
 use crate::home::{Home, Settings};
 use crate::render::plain;
 
+/// The provider that is a gateway.
+pub(super) const RELAY: &str = "cloudflare-ai-gateway";
 /// Bedrock's region where a key names none.
 const BEDROCK_REGION: &str = "us-east-1";
-const GATEWAY_TOKEN: &str = "cf-aig-authorization";
-/// Shorter values are no secrets, and masking them would garble messages.
-const LEAST_SECRET: usize = 8;
 
 /// What a model reference stands for, ready to be called.
 pub(crate) struct Target {
@@ -36,8 +35,7 @@ pub(crate) struct Target {
     pub(super) params: Map<String, Value>,
     /// Behind a gateway, the provider it passes this call on to.
     pub(super) maker: Option<Provider>,
-    /// As the file writes its name.
-    written_as: String,
+    pub(super) place: Place,
     secrets: Vec<Secret>,
 }
 
@@ -45,21 +43,13 @@ impl Target {
     /// The model a reference or alias means.
     pub(crate) fn find(text: &str, settings: &Settings, home: &Home) -> Result<Self, Failure> {
         let providers = assemble::providers(settings).map_err(|failed| Failure::of(Cause::Setup, failed))?;
-        let agents = &settings.file.agents;
-        let mut reference = reference::find(text, agents, &providers, true)
-            .map_err(|failed| Failure::of(Cause::Reference, failed))?;
-        let provider = reference::provider_of(&reference, &providers)
-            .map_err(|failed| Failure::of(Cause::Reference, failed))?;
+        let unknown = |failed| Failure::of(Cause::Reference, failed);
+        let mut reference =
+            reference::find(text, &settings.file.agents, &providers, true).map_err(unknown)?;
+        let provider = reference::provider_of(&reference, &providers).map_err(unknown)?;
         reference.provider.clone_from(&provider.slug);
-        let stored = stored_keys(home, settings)?;
-        let credential = credential(provider, &stored, &settings.environment);
-        Drafting { settings, home, provider, providers: &providers }.target(reference, credential)
-    }
-
-    /// A place in the file about this provider, such as `models.providers.anthropic.baseUrl`.
-    pub(super) fn path_of(&self, rest: &str) -> String {
-        let names = ["models", "providers", &self.written_as];
-        Path::of(names.into_iter().chain(rest.split('.'))).to_string()
+        let place = Place::of(provider, &providers, settings);
+        Finding { settings, home, provider, providers: &providers, place }.target(reference)
     }
 
     /// `text` without any secret that was sent, harmless for a terminal.
@@ -94,42 +84,47 @@ impl std::fmt::Debug for Target {
     }
 }
 
-fn stored_keys(home: &Home, settings: &Settings) -> Result<Vec<KeyRow>, Failure> {
-    home.store_to_read(settings)
-        .and_then(|store| Ok(store.map(|store| store.keys()).transpose()?.unwrap_or_default()))
-        .map_err(|failed| Failure::of(Cause::Setup, failed))
-}
-
-struct Drafting<'a> {
+struct Finding<'a> {
     settings: &'a Settings,
     home: &'a Home,
     provider: &'a Provider,
     providers: &'a Providers,
+    place: Place,
 }
 
-impl Drafting<'_> {
-    fn target(&self, reference: Reference, credential: Credential) -> Result<Target, Failure> {
+impl Finding<'_> {
+    fn target(self, reference: Reference) -> Result<Target, Failure> {
+        let environment = &self.settings.environment;
+        // A store that is ill matters only if the key is in it.
+        let (stored, ill) = match self.stored_keys() {
+            Ok(stored) => (stored, None),
+            Err(failure) => (Vec::new(), Some(failure)),
+        };
+        let credential = credential(self.provider, &stored, environment);
         self.check_variables(&credential)?;
-        let provider = self.provider.resolved(&self.settings.environment);
-        let provider = provider.map_err(|unset| setup(unset.to_string()))?;
+        let provider = self.provider.resolved(environment).map_err(|unset| setup(unset.to_string()))?;
         let conversation = |dialect: &&Dialect| **dialect != Dialect::OpenAiEmbeddings;
         let Some(dialect) = provider.dialects.iter().find(conversation).copied() else {
             return Err(setup(format!("{} offers no conversations", provider.name)));
         };
         let url = self.url(&provider, dialect, &reference.model)?;
         let origin = Origin::of(&url)
-            .ok_or_else(|| setup(format!("{} is no http or https address", self.path("baseUrl"))))?;
-        let (mut headers, mut secrets) = self.headers(dialect, &origin)?;
-        self.require_credential(&credential, &headers, &origin)?;
+            .ok_or_else(|| setup(format!("{} is no http or https address", self.place.field("baseUrl"))))?;
+        let mut headers = Headers::new(&provider, &self.place, dialect, &origin, environment)?;
+        headers.require_credential(&credential, &provider, &self.place, &origin).map_err(
+            |failure| match ill {
+                Some(ill) => failure.hint(format!("stored keys cannot be read: {}", ill.message)),
+                None => failure,
+            },
+        )?;
         if let Some(secret) = credential.secret(&provider, self.home, self.settings)? {
-            self.attach(&secret, &credential, &mut headers)?;
-            secrets.push(Secret::from(secret.expose_secret().trim().to_owned()));
+            headers.attach(&secret, &credential, &provider.auth)?;
         }
-        secrets.retain(|secret| secret.expose_secret().len() >= LEAST_SECRET);
+        let (headers, secrets) = headers.into_parts();
         Ok(Target {
             params: self.params(&reference),
             maker: self.maker(&reference.model, &origin, &url),
-            written_as: self.written_as().to_owned(),
+            place: self.place,
             reference,
             provider,
             dialect,
@@ -141,18 +136,24 @@ impl Drafting<'_> {
         })
     }
 
+    fn stored_keys(&self) -> Result<Vec<KeyRow>, Failure> {
+        let store = self.home.store_to_read(self.settings);
+        store
+            .and_then(|store| Ok(store.map(|store| store.keys()).transpose()?.unwrap_or_default()))
+            .map_err(|failed| Failure::of(Cause::Setup, failed))
+    }
+
     /// Every `${VAR}` that this call would need has a value.
     fn check_variables(&self, credential: &Credential) -> Result<(), Failure> {
-        let about = self.path("");
-        let key = self.path("apiKey");
+        let (block, key) = (self.place.block(), self.place.field("apiKey"));
         let key_needed = *credential == Credential::None;
         let mut unset = self.settings.file.unresolved(&self.settings.environment);
         unset.retain(|problem| {
-            let here = problem.path.strip_prefix(&about).is_some_and(|rest| rest.starts_with(['.', '[']));
+            let here = problem.path.strip_prefix(&block).is_some_and(|rest| rest.starts_with(['.', '[']));
             here && (problem.path != key || key_needed)
         });
         if let Ok(text) = std::fs::read_to_string(self.home.config_path()) {
-            genesis_config::Problem::locate(&text, &mut unset);
+            Problem::locate(&text, &mut unset);
         }
         let lines: Vec<String> = unset.iter().map(ToString::to_string).collect();
         if lines.is_empty() { Ok(()) } else { Err(setup(lines.join("\n"))) }
@@ -169,112 +170,13 @@ impl Drafting<'_> {
         let url = provider.upstream_url(account, &path).map_err(|error| {
             let failure = setup(error.to_string());
             match provider.slug.as_str() {
-                "cloudflare-ai-gateway" => {
+                RELAY => {
                     failure.hint("`genesis onboard --auth-choice cloudflare-ai-gateway-api-key` sets it up")
                 }
                 _ => failure,
             }
         })?;
         Ok(if dialect == Dialect::GeminiGenerate { format!("{url}?alt=sse") } else { url })
-    }
-
-    /// What is sent beside the body, without the key; and what of it is secret.
-    fn headers(&self, dialect: Dialect, origin: &Origin) -> Result<(HeaderMap, Vec<Secret>), Failure> {
-        let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
-        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("genesis/", env!("CARGO_PKG_VERSION"))));
-        if dialect == Dialect::AnthropicMessages {
-            headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
-        }
-        let mut secrets = Vec::new();
-        for (name, text) in &self.provider.headers {
-            let path = self.path_to_header(name);
-            let unusable = |why: &str| setup(format!("{path}: {why}"));
-            let value =
-                self.settings.environment.substitute(text).map_err(|unset| unusable(&unset.to_string()))?;
-            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| unusable("is no header name"))?;
-            let mut header = HeaderValue::from_str(value.expose_secret())
-                .map_err(|_| unusable("its value holds a character that no header can carry"))?;
-            header.set_sensitive(true);
-            headers.insert(name, header);
-            let bare = value.expose_secret().trim_start_matches("Bearer ").trim();
-            if text.contains("${") || bare.len() < value.expose_secret().len() {
-                secrets.push(Secret::from(bare.to_owned()));
-            }
-        }
-        let host = HeaderValue::from_str(&origin.authority());
-        headers
-            .insert(HOST, host.map_err(|_| setup(format!("{} has no usable host", self.path("baseUrl"))))?);
-        Ok((headers, secrets))
-    }
-
-    fn attach(
-        &self,
-        secret: &Secret,
-        credential: &Credential,
-        headers: &mut HeaderMap,
-    ) -> Result<(), Failure> {
-        let unusable =
-            |why: &str| Failure::new(Cause::NoCredential, format!("the key from {credential} {why}"));
-        let text = secret.expose_secret().trim();
-        let (name, prefix) = match &self.provider.auth {
-            Auth::None => return Ok(()),
-            Auth::Header { name, prefix } => (name.as_str(), prefix.as_str()),
-            Auth::AwsSigV4 | Auth::GoogleServiceAccount if text.starts_with('{') => {
-                return Err(unusable("has to be turned into a signature, which only a gateway does")
-                    .hint("run `genesis gateway run` and call it there, or use an API key of the provider"));
-            }
-            Auth::AwsSigV4 | Auth::GoogleServiceAccount => ("authorization", "Bearer "),
-        };
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| unusable("has no header to go in"))?;
-        // A header the user wrote says how the key is to be sent.
-        if headers.contains_key(&name) {
-            return Ok(());
-        }
-        let mut value = HeaderValue::from_str(&format!("{prefix}{text}"))
-            .map_err(|_| unusable("holds a character that no header can carry; paste it again"))?;
-        value.set_sensitive(true);
-        headers.insert(name, value);
-        Ok(())
-    }
-
-    /// Refuses a call that can only end in a refusal.
-    fn require_credential(
-        &self,
-        credential: &Credential,
-        headers: &HeaderMap,
-        origin: &Origin,
-    ) -> Result<(), Failure> {
-        let provider = self.provider;
-        let has_token = headers.contains_key(GATEWAY_TOKEN);
-        let token = self.path_to_header(GATEWAY_TOKEN);
-        let none = |message: String| Failure::new(Cause::NoCredential, message);
-        match (credential, provider.provider_auth) {
-            (Credential::Gateway, _) if !has_token && origin.host.ends_with(".cloudflare.com") => Err(none(
-                format!("{} is \"stored\", and no gateway token is set", self.path("providerAuth")),
-            )
-            .hint(format!(
-                "set {token} to \"Bearer ${{CF_AIG_TOKEN}}\": stored keys are for authenticated callers"
-            ))),
-            (Credential::None, ProviderAuth::Key) => {
-                Err(none(format!("there is no key for {}", provider.name)).hint(how_to_set_a_key(provider)))
-            }
-            // The operator's own address may well take no key; so may a gateway that keeps it.
-            (Credential::None, _) if has_token || provider.auth == Auth::None || origin.is_local() => Ok(()),
-            (Credential::None, _) if provider.slug == "cloudflare-ai-gateway" => {
-                Err(none("there is neither a provider's key nor a gateway token".to_owned())
-                    .hint(format!("a key: {}", how_to_set_a_key(provider)))
-                    .hint(format!(
-                        "or, if the gateway keeps the key: set {token} to \"Bearer ${{CF_AIG_TOKEN}}\""
-                    )))
-            }
-            (Credential::None, _) if !provider.custom => {
-                Err(none(format!("there is no key for {}", provider.name)).hint(how_to_set_a_key(provider)))
-            }
-            _ => Ok(()),
-        }
     }
 
     fn params(&self, reference: &Reference) -> Map<String, Value> {
@@ -289,7 +191,7 @@ impl Drafting<'_> {
         notes.find(|(text, _)| is_it(text)).map(|(_, note)| note.params.clone()).unwrap_or_default()
     }
 
-    /// Behind a gateway, the provider it passes this call on to.
+    /// Behind a gateway, the provider it passes this call on to: `/v1/{account}/{gateway}/{provider}/…`.
     fn maker(&self, model: &str, origin: &Origin, url: &str) -> Option<Provider> {
         let path = url.split_once(&origin.authority())?.1;
         let mut segments = path.trim_start_matches('/').split('/');
@@ -299,34 +201,6 @@ impl Drafting<'_> {
             "compat" => self.providers.find(model.split_once('/')?.0).cloned(),
             slug => self.providers.find(slug).cloned(),
         }
-    }
-
-    fn written_as(&self) -> &str {
-        let mut written = self.settings.file.models.providers.keys();
-        let is_it = |name: &&String| {
-            self.providers.find(name).is_some_and(|provider| provider.slug == self.provider.slug)
-        };
-        written.find(is_it).map_or(&self.provider.slug, String::as_str)
-    }
-
-    /// A place in the file about this provider; of the block itself if `field` is empty.
-    fn path(&self, field: &str) -> String {
-        let names = ["models", "providers", self.written_as(), field];
-        Path::of(names.into_iter().filter(|name| !name.is_empty())).to_string()
-    }
-
-    fn path_to_header(&self, name: &str) -> String {
-        Path::of(["models", "providers", self.written_as(), "headers", name]).to_string()
-    }
-}
-
-fn how_to_set_a_key(provider: &Provider) -> String {
-    match provider.env.first() {
-        Some(variable) => format!(
-            "put {variable}=… into ~/.genesis/.env or the environment, or run `genesis key set {}`",
-            provider.slug
-        ),
-        None => format!("run `genesis key set {}`", provider.slug),
     }
 }
 

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::client::{Answered, Asking, Choice, Failure, Question, Receipt, Tried};
 use crate::home::{Home, Settings};
 use crate::printer::{Failed, Printer};
+use crate::waiting::Waiting;
 
 /// Larger than any model's context; what is more is no question but a mistake.
 const INPUT_LIMIT: u64 = 32 * 1024 * 1024;
@@ -109,10 +110,12 @@ impl Agent {
             .map_err(|failure| NoAnswer::Failed(vec![Tried { model: String::new(), failure }]))?;
         let asking = Asking { settings, home, question, within: Duration::from_secs(self.timeout) };
         let mut unprinted = None;
+        let waiting = Waiting::to_hear(format!("waiting for {}", choice.preferred()), printer);
         let on_text = |text: &str| {
             if self.json {
                 return ControlFlow::Continue(());
             }
+            waiting.over();
             match printer.piece(text) {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(failed) => {
@@ -121,7 +124,11 @@ impl Agent {
                 }
             }
         };
-        let answered = choice.ask(&asking, on_text, |tried, next| fell_back(tried, next, printer)).await;
+        let on_fallback = |tried: &Tried, next: &str| {
+            waiting.clear();
+            fell_back(tried, next, printer);
+        };
+        let answered = waiting.during(choice.ask(&asking, on_text, on_fallback)).await;
         match unprinted {
             Some(failed) => Err(NoAnswer::Unprinted(failed)),
             None => answered.map_err(NoAnswer::Failed),
@@ -174,7 +181,7 @@ pub(super) fn first_failure(tried: Vec<Tried>) -> Failure {
     let mut failures = tried.into_iter().map(|tried| tried.failure);
     let first =
         failures.next().unwrap_or_else(|| Failure::new(crate::client::Cause::Internal, "no model was asked"));
-    match failures.last() {
+    match failures.next_back() {
         Some(last) => first.hint(format!(
             "{} failed too, the last with: {}",
             if asked == 2 { "its fallback".to_owned() } else { format!("its {} fallbacks", asked - 1) },

@@ -9,8 +9,8 @@ use genesis_store::KeyRow;
 use serde_json::{Value, json};
 
 use super::logs::store_to_read;
-use crate::client::{Credential, credential};
 use crate::assemble;
+use crate::client::{Credential, credential};
 use crate::home::{Home, Settings};
 use crate::printer::{Failed, Printer};
 use crate::probe::{Found, probe};
@@ -253,11 +253,25 @@ impl Report {
         }
     }
 
+    pub(crate) fn is_installed(&self) -> bool {
+        self.installed
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.state.as_ref().is_some_and(|state| state.running)
+    }
+
+    /// What the service cannot read or has no value for, and the keys it lacks.
+    pub(crate) fn complaints(&self) -> Vec<String> {
+        let problems = self.warnings.iter().chain(&self.unresolved);
+        let problems = problems.map(|problem| format!("in the service: {problem}"));
+        problems.chain(self.keys.lost().map(Key::warning)).collect()
+    }
+
     fn print(&self, printer: &Printer) -> Result<(), Failed> {
         let mut table = Table::headless(&["", ""]);
         let service = self.service_in_words();
-        let running = self.state.as_ref().is_some_and(|state| state.running);
-        let service = if running { Cell::good(service) } else { Cell::doubtful(service) };
+        let service = if self.is_running() { Cell::good(service) } else { Cell::doubtful(service) };
         table.row([Cell::faint("service"), service]);
         if self.installed {
             table.row([Cell::faint("file"), Cell::new(self.manager.path()?.to_string_lossy())]);
@@ -276,10 +290,7 @@ impl Report {
             table.row([Cell::faint("key"), there]);
         }
         printer.line(table)?;
-        for problem in self.warnings.iter().chain(&self.unresolved) {
-            printer.warn(format!("in the service: {problem}"));
-        }
-        self.keys.lost().for_each(|key| printer.warn(key.warning()));
+        self.complaints().iter().for_each(|complaint| printer.warn(complaint));
         if !self.installed {
             printer.note("`genesis gateway install` makes it a service; `genesis gateway run` runs it here");
         }
@@ -291,7 +302,7 @@ impl Report {
         json!({
             "installed": self.installed,
             "path": self.manager.path().ok().filter(|_| self.installed),
-            "running": state.is_some_and(|state| state.running),
+            "running": self.is_running(),
             "pid": state.and_then(|state| state.pid),
             "state": state.map(|state| state.words.as_str()),
             "restarts": state.and_then(|state| state.restarts),

@@ -5,9 +5,9 @@ use genesis_store::{LogFilter, LogRecord, Store, UsageQuery, UsageRow};
 use serde_json::json;
 
 use super::logs::store_to_read;
-use crate::client::{Credential, credential};
 use super::service::Report;
 use crate::assemble;
+use crate::client::{Credential, credential};
 use crate::control::now_ms;
 use crate::home::{Home, Settings};
 use crate::printer::{Failed, Printer};

@@ -1,13 +1,21 @@
 //! Commands as somebody types them: standard output, standard error, exit code, files.
 //!
+//! * `provider`: answers of a scripted provider, in each dialect
+//! * `terminal`: a command in a terminal of its own
 //! * `sandbox`: a home folder of its own and a clean environment for every test
 
+mod agent;
+mod chat;
 mod config;
+mod doctor;
 mod key;
 mod logs;
 mod models;
+mod provider;
 mod sandbox;
 mod service;
 mod status;
+mod terminal;
+mod tls;
 mod token;
 mod usage;

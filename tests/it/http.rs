@@ -138,6 +138,13 @@ pub(crate) struct Upstream {
 impl Upstream {
     /// `answer` makes a whole answer, head and body, of a request.
     pub(crate) fn start(answer: impl Fn(&Message) -> Vec<u8> + Clone + Send + 'static) -> Self {
+        Self::scripted(move |request, stream| stream.write_all(&answer(request)))
+    }
+
+    /// `answer` writes an answer piece by piece, as slowly as it likes; the connection ends if it fails.
+    pub(crate) fn scripted(
+        answer: impl Fn(&Message, &mut TcpStream) -> io::Result<()> + Clone + Send + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
         let received = Arc::new(Mutex::new(Vec::new()));
@@ -156,12 +163,15 @@ impl Upstream {
     }
 }
 
-fn serve(stream: TcpStream, answer: &impl Fn(&Message) -> Vec<u8>, kept: &Mutex<Vec<Message>>) {
+fn serve(
+    stream: TcpStream,
+    answer: &impl Fn(&Message, &mut TcpStream) -> io::Result<()>,
+    kept: &Mutex<Vec<Message>>,
+) {
     let mut stream = BufReader::new(stream);
     while let Ok(request) = Message::read(&mut stream) {
-        let answer = answer(&request);
-        kept.lock().expect("lock").push(request);
-        if stream.get_mut().write_all(&answer).is_err() {
+        kept.lock().expect("lock").push(request.clone());
+        if answer(&request, stream.get_mut()).is_err() {
             return;
         }
     }

@@ -6,6 +6,7 @@
 //! * [`gateway`]: gateways created at run time
 //! * [`record`]: one exchange as it is logged
 //! * [`journal`]: the only part the request path touches: a queue and the thread that empties it
+//! * [`health`]: whether the files are sound
 //! * `block`: details and bodies of many records, packed and compressed
 //! * [`query`]: reading the log and the usage totals
 //! * `sqlite`: all SQL; a second backend would stand beside it
@@ -14,6 +15,7 @@
 mod block;
 pub mod error;
 pub mod gateway;
+pub mod health;
 pub mod journal;
 pub mod key;
 pub mod query;

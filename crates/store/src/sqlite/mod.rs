@@ -3,8 +3,10 @@
 //! * `settings`: tokens, sealed keys, gateways
 //! * `log_writer`: one commit of the journal
 //! * `log_reader`: records by filter; `usage`: sums of the per-minute totals
+//! * `check`: SQLite's own check of a file
 //! * `schema`: numbered migrations of both files
 
+mod check;
 mod log_reader;
 mod log_writer;
 mod schema;
@@ -21,7 +23,7 @@ use std::{
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row, TransactionBehavior};
 
 use self::schema::Schema;
-pub(crate) use self::{log_reader::Log, log_writer::LogWriter, settings::Settings};
+pub(crate) use self::{check::quick_check, log_reader::Log, log_writer::LogWriter, settings::Settings};
 use crate::{Error, ErrorKind, Outcome, Result};
 
 /// An error inside the backend: SQLite's, to be explained at the border, or one of ours.

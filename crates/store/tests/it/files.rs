@@ -7,11 +7,12 @@ use std::{
     time::Instant,
 };
 
+use genesis_store::health::{FileState, health};
 use genesis_store::{ErrorKind, LogFilter, NewToken, Secret, Store, StoreOptions};
 use rusqlite::Connection;
 use secrecy::ExposeSecret;
 
-use crate::support::{NOON, Place, log_all, record};
+use crate::support::{NOON, PATIENCE, Place, log_all, record};
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -42,6 +43,27 @@ fn only_the_owner_can_read_what_the_store_creates() {
         let bytes = fs::read(folder.join(&name)).unwrap();
         assert!(!bytes.windows(4).any(|window| window == b"sk-1"), "{name}");
     }
+}
+
+#[test]
+fn damage_inside_a_file_is_found_without_opening_the_store() {
+    let place = Place::new();
+    assert!(health(&place.path(), PATIENCE).is_empty(), "there is nothing yet");
+    log_all(&place.open(), (1..200).map(record));
+    let sound = health(&place.path(), PATIENCE);
+    assert_eq!(sound.iter().map(|file| &file.path).collect::<Vec<_>>(), [&place.path(), &place.log_path()]);
+    assert!(sound.iter().all(|file| matches!(file.state, FileState::Sound)), "{sound:?}");
+
+    // Into the database itself, so that only it is read.
+    Connection::open(place.log_path()).unwrap().pragma_update(None, "journal_mode", "delete").unwrap();
+    let file = fs::OpenOptions::new().write(true).open(place.log_path()).unwrap();
+    let length = file.metadata().unwrap().len();
+    for at in (8192..length).step_by(4096) {
+        file.write_all_at(&[0xff; 64], at).unwrap();
+    }
+    let damaged = health(&place.path(), PATIENCE);
+    assert!(matches!(damaged[0].state, FileState::Sound), "{damaged:?}");
+    assert!(matches!(damaged[1].state, FileState::Damaged(_) | FileState::Unreadable(_)), "{damaged:?}");
 }
 
 #[test]

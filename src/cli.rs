@@ -34,6 +34,7 @@ pub(crate) enum Command {
     /// Ask a model one question and print its answer
     Agent(agent::Agent),
     /// Talk with a model, back and forth
+    #[command(alias = "tui")]
     Chat(chat::Chat),
     /// Models: what they cost, which can be called, and which is the default
     #[command(subcommand)]

@@ -114,6 +114,28 @@ fn the_service_is_installed_answers_and_finds_its_key_in_dot_env() {
 }
 
 #[test]
+fn the_doctor_says_what_the_service_lacks_and_whether_it_runs() {
+    let machine = Machine::new();
+    machine.genesis(&["gateway", "install"], &[]).ok();
+    let doctor = |variables: &[(&str, &str)]| {
+        let ran = machine.genesis(&["doctor", "--offline", "--json"], variables);
+        let object = ran.json();
+        let findings = object["findings"].as_array().expect("findings").clone();
+        let found = findings.into_iter().filter(|finding| finding["area"] == "service").collect::<Vec<_>>();
+        machine.sandbox.assert_nowhere(KEY, &[&ran]);
+        found
+    };
+    let found = doctor(&[("ANTHROPIC_API_KEY", KEY)]);
+    assert_eq!((&found[0]["level"], &found[1]["level"]), (&"good".into(), &"warning".into()), "{found:?}");
+    assert!(found[1].to_string().contains("no key for anthropic"), "{found:?}");
+
+    machine.genesis(&["gateway", "stop"], &[]).ok();
+    let found = doctor(&[]);
+    assert_eq!((found.len(), &found[0]["level"]), (1, &"problem".into()), "{found:?}");
+    assert!(found[0].to_string().contains("genesis gateway start"), "{found:?}");
+}
+
+#[test]
 fn installing_twice_changes_nothing_and_another_port_keeps_the_unit_before() {
     let machine = Machine::new();
     machine.genesis(&["gateway", "install"], &[]).ok();

@@ -138,9 +138,11 @@ struct Envelope {
 impl Envelope {
     fn read(body: &[u8]) -> Option<Self> {
         let body: Value = serde_json::from_slice(body).ok()?;
-        let ours = body["name"] == "AiGatewayError" || body["success"] == Value::Bool(false);
         let first = [&body["error"][0], &body["errors"][0]].into_iter().find(|error| error.is_object());
         let code = body["internalCode"].as_i64().or_else(|| first?["code"].as_i64());
+        // Cloudflare's other services, Workers AI among them, have `errors` and codes of their own.
+        let of_gateway = body["error"].is_array() || code.is_some_and(|code| (2000..2100).contains(&code));
+        let ours = body["name"] == "AiGatewayError" || body["success"] == Value::Bool(false) && of_gateway;
         let message = first.and_then(|error| error["message"].as_str()).or(body["message"].as_str());
         ours.then(|| Self {
             code,

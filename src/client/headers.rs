@@ -63,10 +63,9 @@ impl Headers {
             .map_err(|_| unusable("its value holds a character that no header can carry"))?;
         header.set_sensitive(true);
         self.map.insert(name, header);
+        // Which header holds a secret is for the user to know; all are kept out of messages.
         let bare = value.strip_prefix("Bearer ").unwrap_or(value).trim();
-        if text.contains("${") || bare.len() < value.len() {
-            self.secrets.push(Secret::from(bare.to_owned()));
-        }
+        self.secrets.push(Secret::from(bare.to_owned()));
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -210,8 +211,8 @@ fn text_is_printed_while_the_answer_still_comes() {
     let upstream = Upstream::scripted(move |_, stream| {
         stream.write_all(&stream_head(""))?;
         stream.write_all(messages_begin("first").as_bytes())?;
-        // Until the test has seen it on standard output.
-        wait.lock().expect("lock").recv().map_err(std::io::Error::other)?;
+        // Until the test has seen it on standard output; if it never does, the answer breaks off and the test fails.
+        wait.lock().expect("lock").recv_timeout(Duration::from_secs(30)).map_err(std::io::Error::other)?;
         stream.write_all(super::provider::messages_delta(" second").as_bytes())?;
         stream.write_all(messages_end().as_bytes())?;
         Err(std::io::ErrorKind::ConnectionAborted.into())
@@ -245,7 +246,7 @@ fn a_reader_that_has_seen_enough_ends_the_call() {
     let mut child = sandbox.command(&["agent", "-m", "hi"]).spawn().unwrap();
     child.stdout.take().unwrap().read_exact(&mut [0; 5]).unwrap();
     assert!(child.wait().unwrap().success());
-    told.recv_timeout(std::time::Duration::from_secs(30)).expect("the provider is left, too");
+    told.recv_timeout(Duration::from_secs(30)).expect("the provider is left, too");
 }
 
 /// A home with a default model at `first` and a fallback at `second`.
@@ -341,6 +342,12 @@ fn failures_are_told_apart_by_exit_code_and_words() {
             3,
             &["refused the call", "HTTP 401: invalid key ***", ".env:CLOUDFLARE_AI_GATEWAY_API_KEY"],
         ),
+        (
+            "401 Unauthorized",
+            r#"{"success":false,"errors":[{"code":10000,"message":"Authentication error"}]}"#,
+            3,
+            &["AI Gateway refused the call", "Authentication error"],
+        ),
         ("403 Forbidden", "{}", 3, &["HTTP 403"]),
         (
             "404 Not Found",
@@ -385,6 +392,21 @@ fn the_provider_behind_a_gateway_is_told_from_the_gateway() {
     assert_eq!(error["status"], 401);
     assert_eq!(error["logId"], "log-7");
     ran.says(&["it is the provider behind it that refused", "the key the gateway keeps"]);
+}
+
+#[test]
+fn no_header_of_the_file_is_ever_echoed() {
+    let upstream = Upstream::start(|request| {
+        let said = ["x-api-key", "cf-aig-authorization"].map(|name| request.header(name).unwrap_or_default());
+        let body = serde_json::json!({ "error": { "message": said.join(" and ") } });
+        json("400 Bad Request", &body.to_string())
+    });
+    let fields = format!(r#"headers: {{ "x-api-key": "{KEY}", "cf-aig-authorization": "Bearer {TOKEN}" }}"#);
+    let sandbox = gateway(&upstream, "anthropic", &fields, "claude-sonnet-4-6");
+    let ran = sandbox.genesis(&["agent", "-m", "hi", "--json"]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.json()["error"]["message"].as_str().is_some_and(|said| said.contains("*** and Bearer ***")));
+    assert!(!(ran.stdout + &ran.stderr).contains("MARK3R"));
 }
 
 #[test]

@@ -17,7 +17,8 @@ use crate::secret::{ExposeSecret, Secret};
 /// Variables and where each came from.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
-    variables: HashMap<String, (Secret, Source)>,
+    /// Every value that was found for a name, the one that wins first. Never empty.
+    variables: HashMap<String, Vec<(Secret, Source)>>,
 }
 
 /// Where a variable was found, in order of precedence.
@@ -132,7 +133,17 @@ impl Environment {
 
     /// The value that wins for `name`, and where it came from. Never empty.
     pub fn lookup(&self, name: &str) -> Option<(&Secret, Source)> {
-        self.variables.get(name).map(|(value, source)| (value, *source))
+        self.all(name).first().map(|(value, source)| (value, *source))
+    }
+
+    /// Every value found for `name`: the one that wins, then those it stands before.
+    pub fn all(&self, name: &str) -> &[(Secret, Source)] {
+        self.variables.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// The names of all variables, in no order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.variables.keys().map(String::as_str)
     }
 
     /// The first of several variables that has a value: its name, value and source.
@@ -168,10 +179,26 @@ impl Environment {
     fn add(&mut self, source: Source, variables: impl IntoIterator<Item = (String, Secret)>) {
         for (name, value) in variables {
             if !value.expose_secret().trim().is_empty() {
-                self.variables.entry(name).or_insert((value, source));
+                self.variables.entry(name).or_default().push((value, source));
             }
         }
     }
+}
+
+/// The names in a text's `${NAME}`s, in order.
+pub(crate) fn references(text: &str) -> Vec<&str> {
+    let mut names = Vec::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("${") {
+        let Some(length) = rest[at + 2..].find('}') else { break };
+        if rest[..at].ends_with('$') {
+            rest = &rest[at + 2..];
+            continue;
+        }
+        names.push(&rest[at + 2..at + 2 + length]);
+        rest = &rest[at + 2 + length + 1..];
+    }
+    names
 }
 
 /// The folder that holds `genesis.json`, `.env`, the database and logs: `GENESIS_HOME`, else `~/.genesis`.

@@ -11,7 +11,7 @@ use genesis_wire::Dialect;
 use serde::Deserialize;
 
 use crate::edit::is_too_deep;
-use crate::environment::Environment;
+use crate::environment::{Environment, references};
 use crate::gateway::GatewaySettings;
 use crate::money::Usd;
 use crate::problem::{Problem, join};
@@ -79,6 +79,24 @@ impl File {
     /// Every `${VAR}` in an address, key, header or store that no source has a value for. Whether that matters
     /// depends on what is used: a provider nobody calls may lack its key.
     pub fn unresolved(&self, environment: &Environment) -> Vec<Problem> {
+        self.substituted()
+            .into_iter()
+            .filter_map(|(path, text)| {
+                Some(Problem::at(path, environment.substitute(text).err()?.to_string()))
+            })
+            .collect()
+    }
+
+    /// Every variable that an address, key, header or store refers to, with the place that does.
+    pub fn references(&self) -> Vec<(&str, String)> {
+        let texts = self.substituted().into_iter();
+        texts
+            .flat_map(|(path, text)| references(text).into_iter().map(move |name| (name, path.clone())))
+            .collect()
+    }
+
+    /// The texts in which `${VAR}` stands for a variable, with their places.
+    fn substituted(&self) -> Vec<(String, &str)> {
         let mut texts = Vec::new();
         for (slug, patch) in &self.models.providers {
             let path = join("models.providers", slug);
@@ -92,11 +110,6 @@ impl File {
             texts.extend(text.as_ref().map(|text| (path.to_owned(), text.expose_secret())));
         }
         texts
-            .into_iter()
-            .filter_map(|(path, text)| {
-                Some(Problem::at(path, environment.substitute(text).err()?.to_string()))
-            })
-            .collect()
     }
 
     /// Gives each gateway its id, which the file writes as the name of the entry.
@@ -247,6 +260,7 @@ pub struct ProviderPatch {
     pub base_url: Option<String>,
     /// The dialect the provider's base URL speaks.
     pub api: Option<Api>,
+    #[serde(deserialize_with = "shapes::key")]
     pub api_key: Option<Secret>,
     /// Headers sent with every call, in the order written. Values may hold `${VAR}`.
     #[serde(deserialize_with = "shapes::headers")]

@@ -7,6 +7,7 @@
 //! * [`problem`]: what is wrong with it: path, line, column, hint
 //! * [`gateway`]: the settings of one gateway, in Cloudflare's field names
 //! * [`route`]: dynamic routes, as checked graphs
+//! * [`dot_env`]: one variable of a `.env` file's text set
 //! * [`environment`]: where `${VAR}` gets its value, and which source wins
 //! * [`provider`]: upstream APIs as rows of data; which URL a path stands for
 //! * [`price`]: what a model costs, dated; exact integer arithmetic
@@ -20,6 +21,7 @@
 
 mod check;
 mod controls;
+pub mod dot_env;
 pub mod edit;
 pub mod environment;
 pub mod file;

@@ -135,8 +135,8 @@ fn provider() -> Value {
                     ],
                 ),
             ),
-            ("apiKey", text("Its key, best as `${VAR}`")),
-            ("headers", map("Sent with every call", text("Value of the header"))),
+            ("apiKey", secret("Its key, best as `${VAR}`")),
+            ("headers", map("Sent with every call", secret("Value of the header"))),
             (
                 "providerAuth",
                 words(
@@ -154,6 +154,20 @@ fn provider() -> Value {
             ("models", list("Models it has, besides those of the price table", model)),
         ],
     )
+}
+
+/// Text, or where it is.
+fn secret(description: &str) -> Value {
+    let mut reference = object(
+        "A variable that holds it, the same as `${VAR}`",
+        [
+            ("source", words("Where it is", &["env"])),
+            ("provider", text("Accepted for files written elsewhere")),
+            ("id", text("Name of the variable")),
+        ],
+    );
+    reference["required"] = json!(["source", "id"]);
+    json!({ "description": description, "anyOf": [text(description), reference] })
 }
 
 fn env() -> Value {

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 
+use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
 use crate::file::{EnvBlock, ModelChoice};
 use crate::secret::Secret;
@@ -43,7 +44,8 @@ pub(crate) fn headers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<
 
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
             let mut headers: Vec<(String, String)> = Vec::new();
-            while let Some((name, value)) = map.next_entry::<String, String>()? {
+            while let Some((name, Text(value))) = map.next_entry()? {
+                let name: String = name;
                 if headers.iter().any(|(other, _)| other.eq_ignore_ascii_case(&name)) {
                     return Err(A::Error::custom(format!("header `{name}` is given twice")));
                 }
@@ -53,6 +55,60 @@ pub(crate) fn headers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<
         }
     }
     deserializer.deserialize_map(Headers)
+}
+
+/// A key: text, or where it is.
+pub(crate) fn key<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
+    Ok(Some(Secret::from(Text::deserialize(deserializer)?.0)))
+}
+
+/// Text, or `{source: "env", id: "NAME"}`, which means `${NAME}`.
+struct Text(String);
+
+/// A secret named by where it is, as files written elsewhere have it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reference {
+    #[serde(rename = "source")]
+    _source: Place,
+    /// There is one environment only.
+    #[serde(default, rename = "provider")]
+    _provider: Option<IgnoredAny>,
+    id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Place {
+    Env,
+}
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Written;
+        impl<'de> Visitor<'de> for Written {
+            type Value = Text;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("text in quotes")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Text, E> {
+                Ok(Text(text.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Text, A::Error> {
+                let reference = Reference::deserialize(MapAccessDeserializer::new(map))?;
+                if !is_variable(&reference.id) {
+                    return Err(A::Error::custom(
+                        "`id` must be the name of a variable, such as CF_AIG_TOKEN",
+                    ));
+                }
+                Ok(Text(format!("${{{}}}", reference.id)))
+            }
+        }
+        deserializer.deserialize_any(Written)
+    }
 }
 
 pub(crate) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {

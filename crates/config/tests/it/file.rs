@@ -311,3 +311,38 @@ fn nesting_that_would_use_up_the_stack_is_a_problem_and_no_crash() {
     let problems = genesis_config::File::parse(&text).expect_err("refused");
     assert!(problems[0].message.contains("nested"), "{}", problems[0]);
 }
+
+#[test]
+fn a_secret_may_be_named_by_its_variable() {
+    let file = File::parse(
+        r#"{ models: { providers: { openai: {
+            apiKey: { source: "env", provider: "default", id: "MY_KEY" },
+            headers: { "cf-aig-authorization": { source: "env", id: "CF_AIG_TOKEN" }, "x-a": "b" },
+        } } } }"#,
+    )
+    .unwrap();
+    let openai = &file.models.providers["openai"];
+    let header = |name: &str, text: &str| (name.to_owned(), text.to_owned());
+    assert_eq!(openai.headers, [header("cf-aig-authorization", "${CF_AIG_TOKEN}"), header("x-a", "b")]);
+    assert_eq!(openai.api_key.as_ref().map(|key| key.expose_secret()), Some("${MY_KEY}"));
+    let references = file.references();
+    let names: Vec<(&str, &str)> = references.iter().map(|(name, path)| (*name, path.as_str())).collect();
+    assert_eq!(
+        names,
+        [
+            ("MY_KEY", "models.providers.openai.apiKey"),
+            ("CF_AIG_TOKEN", "models.providers.openai.headers.cf-aig-authorization"),
+        ]
+    );
+    for (wrong, said) in [
+        (r#"{ source: "exec", id: "A" }"#, "expected one of env"),
+        (r#"{ source: "env", id: "a b" }"#, "the name of a variable"),
+        (r#"{ source: "env", id: "A", value: "sk" }"#, "unknown field `value`"),
+        (r#"{ id: "A" }"#, "source"),
+        ("5", "text in quotes"),
+    ] {
+        let text = format!("{{ models: {{ providers: {{ openai: {{ headers: {{ h: {wrong} }} }} }} }} }}");
+        let problems = File::parse(&text).unwrap_err();
+        assert!(problems[0].to_string().contains(said), "{wrong}: {problems:?}");
+    }
+}

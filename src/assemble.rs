@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use genesis_config::{GatewaySettings, Providers};
+use genesis_config::{Environment, ExposeSecret, GatewaySettings, Providers};
 use genesis_proxy::{Key, Snapshot, SnapshotParts, Token};
 use genesis_store::{KeyRow, Secret, Store, TokenRow};
 
@@ -84,7 +84,26 @@ pub(crate) fn providers(settings: &Settings) -> Result<Providers, Failed> {
         let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
         Failed::config(lines.join("\n"))
     };
-    Providers::with(&settings.file.models.providers).map_err(problems)
+    let mut patches = settings.file.models.providers.clone();
+    if let Some(base) = relay_by_ids(&settings.environment) {
+        patches.entry(RELAY.to_owned()).or_default().base_url.get_or_insert(base);
+    }
+    Providers::with(&patches).map_err(problems)
+}
+
+/// The provider that is another gateway.
+const RELAY: &str = "cloudflare-ai-gateway";
+
+/// Its address where nobody wrote one and the environment names account and gateway.
+fn relay_by_ids(environment: &Environment) -> Option<String> {
+    let id = |names: &[&str]| {
+        let found = names.iter().find_map(|name| environment.lookup(name));
+        let id = found.map(|(value, _)| value.expose_secret().trim().to_owned());
+        id.filter(|id| id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)))
+    };
+    let account = id(&["CLOUDFLARE_ACCOUNT_ID", "CF_AI_GATEWAY_ACCOUNT_ID"])?;
+    let gateway = id(&["CF_AI_GATEWAY_GATEWAY_ID"])?;
+    Some(format!("https://gateway.ai.cloudflare.com/v1/{account}/{gateway}/anthropic"))
 }
 
 fn token(row: &TokenRow) -> Token {

@@ -5,14 +5,15 @@ use std::net::SocketAddr;
 use clap::{Args, Parser, Subcommand};
 
 use crate::command::{
-    agent, chat, completion, config, doctor, key, logs, models, service, status, token, usage,
+    agent, chat, completion, config, doctor, env, key, logs, models, onboard, service, status, token, usage,
 };
 
 /// An AI gateway you run yourself that speaks Cloudflare AI Gateway's API.
 #[derive(Debug, Parser)]
 #[command(name = "genesis", version, arg_required_else_help = true, propagate_version = true)]
 #[command(
-    after_help = "Start with `genesis dev`: a complete gateway on this machine, with no key, no account and no network."
+    after_help = "Start with `genesis dev`: a complete gateway on this machine, with no key, no account and no network;\n\
+    or with `genesis onboard`: it asks where your calls go and sets it up."
 )]
 pub(crate) struct Cli {
     /// Print results and errors only.
@@ -26,6 +27,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run a complete gateway on loopback: providers without a key are simulated, callers need no token
     Dev(Dev),
+    /// Set up where calls go: a gateway, a provider, the keys, the default model
+    Onboard(Box<onboard::Onboard>),
     /// Run the gateway, or keep it running as a service
     #[command(alias = "daemon")]
     Gateway(Gateway),
@@ -36,6 +39,8 @@ pub(crate) enum Command {
     /// Talk with a model, back and forth
     #[command(alias = "tui")]
     Chat(chat::Chat),
+    /// Show where each variable comes from, without its value
+    Env(env::Env),
     /// Models: what they cost, which can be called, and which is the default
     #[command(subcommand)]
     Models(models::Models),

@@ -6,10 +6,12 @@ pub(crate) mod completion;
 pub(crate) mod config;
 pub(crate) mod dev;
 pub(crate) mod doctor;
+pub(crate) mod env;
 pub(crate) mod gateway;
 pub(crate) mod key;
 pub(crate) mod logs;
 pub(crate) mod models;
+pub(crate) mod onboard;
 pub(crate) mod service;
 pub(crate) mod status;
 pub(crate) mod token;
@@ -35,6 +37,8 @@ pub(crate) fn run(cli: Cli, printer: &Printer) -> Result<(), Failed> {
         Command::Status(args) => status::run(&args, printer),
         Command::Agent(args) => agent::run(&args, printer),
         Command::Chat(args) => chat::run(&args, printer),
+        Command::Onboard(args) => onboard::run(&args, printer),
+        Command::Env(args) => env::run(&args, printer),
         Command::Models(args) => models::run(args, printer),
         Command::Config(args) => config::run(args, printer),
         Command::Token(args) => token::run(args, printer),

@@ -12,6 +12,7 @@
 //! * `render`: tables, money and times for people
 //! * `waiting`: says that something is awaited
 //! * `printer`: everything that is written for people or scripts
+//! * `private_file`: files that only their owner may read
 
 mod assemble;
 mod cli;
@@ -20,6 +21,7 @@ mod command;
 mod control;
 mod home;
 mod printer;
+mod private_file;
 mod probe;
 mod render;
 mod retention;

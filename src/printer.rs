@@ -170,6 +170,11 @@ impl Printer {
         !self.quiet && std::io::stderr().is_terminal()
     }
 
+    /// What somebody who is being asked has to see, quiet or not.
+    pub(crate) fn tell(&self, text: impl Display) {
+        let _ = writeln!(anstream::stderr(), "{text}");
+    }
+
     pub(crate) fn warn(&self, text: impl Display) {
         let _ = writeln!(anstream::stderr(), "{} {text}", "warning:".yellow().bold());
     }

@@ -1,7 +1,7 @@
 //! `genesis key`: the provider keys the gateway attaches, and where each of them comes from.
 
 mod found;
-mod typed;
+pub(super) mod typed;
 
 use clap::{Args, Subcommand};
 use genesis_config::{Auth, Provider, Providers};
@@ -67,6 +67,24 @@ pub(crate) struct Remove {
 }
 
 const DEFAULT_ALIAS: &str = "default";
+
+impl Key {
+    /// Stores the provider's usual key.
+    pub(super) fn set(provider: String) -> Self {
+        Self::Set(Set { provider, which: Which::usual(), surplus: Vec::new() })
+    }
+
+    /// Removes it.
+    pub(super) fn remove(provider: String) -> Self {
+        Self::Remove(Remove { provider, which: Which::usual() })
+    }
+}
+
+impl Which {
+    fn usual() -> Self {
+        Self { alias: DEFAULT_ALIAS.to_owned(), gateway: None }
+    }
+}
 
 pub(crate) fn run(command: Key, printer: &Printer) -> Result<(), Failed> {
     let home = Home::find()?;

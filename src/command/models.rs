@@ -3,15 +3,21 @@
 //! * `catalogue`: every model known by name, with its price and the credential it would be called with
 //! * `list`: the catalogue as a table, as JSON, as references
 //! * `reference`: `provider/model` as typed, and what was probably meant
+//! * `status`: what would be called with which credential, and whether it answers
 //! * `defaults`: the default model, its fallbacks, and aliases, kept in the configuration file
 
 mod catalogue;
 mod defaults;
 mod list;
 pub(crate) mod reference;
+mod status;
 
 use clap::{Args, Subcommand};
 
+pub(super) use self::catalogue::model_ids;
+pub(super) use self::defaults::put_default;
+
+use super::key::{self, Key};
 use crate::home::Home;
 use crate::printer::{Failed, Printer};
 
@@ -19,6 +25,8 @@ use crate::printer::{Failed, Printer};
 pub(crate) enum Models {
     /// List models with context window, price, and whether a credential was found
     List(list::List),
+    /// Show the default model, its fallbacks, and the credential each provider is called with
+    Status(status::Status),
     /// Make a model the default
     Set(Set),
     /// Models tried in order when the default one fails
@@ -27,6 +35,9 @@ pub(crate) enum Models {
     /// Short names for models
     #[command(subcommand)]
     Aliases(Aliases),
+    /// Provider keys; short for `genesis key`
+    #[command(subcommand)]
+    Auth(Auth),
 }
 
 #[derive(Args, Debug)]
@@ -69,6 +80,27 @@ pub(crate) enum Aliases {
     Remove(Name),
 }
 
+#[derive(Debug, Subcommand)]
+#[command(
+    after_help = "Examples:\n  genesis models auth list\n  genesis models auth paste-api-key --provider anthropic\n  \
+    genesis models auth remove --provider anthropic"
+)]
+pub(crate) enum Auth {
+    /// List stored keys and those found elsewhere (`genesis key list`)
+    List(key::List),
+    /// Store a key, sealed; read from standard input or asked for (`genesis key set`)
+    PasteApiKey(Whose),
+    /// Remove a stored key (`genesis key remove`)
+    Remove(Whose),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Whose {
+    /// Provider, such as anthropic
+    #[arg(long, value_name = "SLUG")]
+    provider: String,
+}
+
 #[derive(Args, Debug)]
 pub(crate) struct Json {
     /// Print JSON
@@ -93,11 +125,25 @@ pub(crate) struct Add {
 pub(crate) fn run(command: Models, printer: &Printer) -> Result<(), Failed> {
     let home = Home::find()?;
     let settings = home.settings()?;
-    settings.warnings.iter().for_each(|warning| printer.warn(warning));
+    // `genesis key` says them itself.
+    if !matches!(command, Models::Auth(_)) {
+        settings.warnings.iter().for_each(|warning| printer.warn(warning));
+    }
     match command {
         Models::List(args) => list::run(&args, &home, &settings, printer),
+        Models::Status(args) => status::run(&args, &home, &settings, printer),
         Models::Set(args) => defaults::set(&args, &home, &settings, printer),
         Models::Fallbacks(command) => defaults::fallbacks(command, &home, &settings, printer),
         Models::Aliases(command) => defaults::aliases(command, &home, &settings, printer),
+        Models::Auth(command) => auth(command, printer),
     }
+}
+
+fn auth(command: Auth, printer: &Printer) -> Result<(), Failed> {
+    let command = match command {
+        Auth::List(args) => Key::List(args),
+        Auth::PasteApiKey(args) => Key::set(args.provider),
+        Auth::Remove(args) => Key::remove(args.provider),
+    };
+    key::run(command, printer)
 }

@@ -84,6 +84,13 @@ pub(crate) struct Logs {
     lines: u32,
 }
 
+impl Install {
+    /// For whoever is at the keyboard, on the port of the configuration file.
+    pub(super) fn usual() -> Self {
+        Self { which: Which { system: false, manager: None }, port: None, run_as: None, print: false }
+    }
+}
+
 pub(crate) fn install(args: &Install, printer: &Printer) -> Result<(), Failed> {
     let home = Home::find()?;
     let settings = home.settings()?; // a service that cannot start is not worth installing

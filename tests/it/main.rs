@@ -8,6 +8,8 @@ mod crash;
 mod http;
 mod leaks;
 mod process;
+mod provider_page;
 mod readme;
 mod rooms;
 mod store_faults;
+mod terminal;

@@ -58,7 +58,7 @@ impl Home {
     }
 
     /// `program` in a clean environment: no key of whoever runs the tests, no configuration of theirs.
-    fn command(&self, program: &Path) -> Command {
+    pub(crate) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command
             .env_clear()
@@ -80,6 +80,19 @@ impl Home {
         // A command that does not read its input may end before it is written.
         let _ = child.stdin.take().expect("piped").write_all(input.as_bytes());
         let output = child.wait_with_output().expect("output");
+        Ran {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).expect("UTF-8"),
+            stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+        }
+    }
+
+    /// Runs lines as somebody pastes them into a shell that knows `genesis`.
+    pub(crate) fn shell(&self, lines: &str) -> Ran {
+        let folder = genesis().parent().expect("a folder").display();
+        let mut command = self.command(Path::new("/bin/sh"));
+        command.args(["-c", &format!("set -e; PATH=\"{folder}:$PATH\"\n{lines}")]);
+        let output = command.output().expect("sh");
         Ran {
             code: output.status.code(),
             stdout: String::from_utf8(output.stdout).expect("UTF-8"),

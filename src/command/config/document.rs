@@ -1,7 +1,7 @@
 //! The text of genesis.json, edited in memory and written as a whole or not at all.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path as FilePath, PathBuf};
 
 use genesis_config::edit::{self, EditError, NewValue, Path};
@@ -9,6 +9,7 @@ use genesis_config::{File, Problem};
 
 use crate::home::Home;
 use crate::printer::Failed;
+use crate::private_file::{make_private, replace};
 
 pub(crate) struct Document {
     /// Where it is, links followed: a link stays a link.
@@ -27,6 +28,11 @@ impl Document {
         let text = before.clone().unwrap_or_default();
         let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
         Ok(Self { path, before, text })
+    }
+
+    /// Starts over with nothing in it.
+    pub(crate) fn clear(&mut self) {
+        self.text.clear();
     }
 
     pub(crate) fn exists(&self) -> bool {
@@ -59,6 +65,10 @@ impl Document {
         Ok(edited.map(|text| self.text = text).is_some())
     }
 
+    pub(crate) fn is_changed(&self) -> bool {
+        self.before.as_ref() != Some(&self.text)
+    }
+
     /// Whether the file would be a good one.
     pub(crate) fn check(&self) -> Result<(), Failed> {
         let Err(after) = File::parse(&self.text) else { return Ok(()) };
@@ -76,7 +86,7 @@ impl Document {
     /// `genesis.json.bak`. `false` if nothing changed.
     pub(crate) fn save(&self) -> Result<bool, Failed> {
         self.check()?;
-        if self.before.as_ref() == Some(&self.text) {
+        if !self.is_changed() {
             return Ok(false);
         }
         if read(&self.path)? != self.before {
@@ -125,33 +135,4 @@ fn read(path: &FilePath) -> Result<Option<String>, Failed> {
         Err(error) => Err(Failed::config(format!("cannot read {}: {error}", path.display()))
             .hint("it must be a text file in UTF-8 that you may read")),
     }
-}
-
-/// The folder, made for its owner only if it is not there.
-fn make_private(folder: &FilePath) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
-}
-
-/// Puts a file of mode 0600 in the place of `path` in one step: who reads it sees the old or the new, never a half.
-fn replace(path: &FilePath, text: &str) -> io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.tmp", std::process::id()));
-    let temporary = path.with_file_name(name);
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let written = options.open(&temporary).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    });
-    let placed = written.and_then(|()| fs::rename(&temporary, path));
-    if placed.is_err() {
-        let _ = fs::remove_file(&temporary);
-    }
-    placed
 }

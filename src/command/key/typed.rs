@@ -25,8 +25,12 @@ pub(super) fn read(provider: &Provider) -> Result<Secret, Failed> {
         }
         String::from_utf8(bytes).map_err(|_| Failed::new("what was piped in is no text").hint(PIPE))?
     };
-    let text = Secret::from(text);
-    let key = bare(text.expose_secret());
+    accept(Secret::from(text).expose_secret(), provider)
+}
+
+/// The key in what was typed or pasted, or why there is none.
+pub(in crate::command) fn accept(text: &str, provider: &Provider) -> Result<Secret, Failed> {
+    let key = bare(text);
     check(key, provider)?;
     Ok(Secret::from(key))
 }

@@ -28,7 +28,7 @@ pub(super) struct Row {
 }
 
 /// The names of a provider's models: those the file describes, then those of the price table.
-pub(super) fn model_ids(provider: &Provider) -> Vec<String> {
+pub(in crate::command) fn model_ids(provider: &Provider) -> Vec<String> {
     let mut ids: Vec<String> = provider.models.iter().map(|model| model.id.clone()).collect();
     // On Cloudflare's compatible endpoint a model's name starts with its maker.
     let prefix = if is_compatible_endpoint(provider) { "anthropic/" } else { "" };

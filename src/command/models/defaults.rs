@@ -17,18 +17,20 @@ pub(super) fn set(args: &Set, home: &Home, settings: &Settings, printer: &Printe
     let providers = assemble::providers(settings)?;
     let reference = find(&args.model, &settings.file.agents, &providers, args.force)?.to_string();
     let mut document = Document::open(home)?;
-    let path = Path::of(MODEL);
-    // Written as one text, it stays one.
-    let path = if document.value(&path).is_some_and(|value| value.is_string()) {
-        path
-    } else {
-        path.join("primary")
-    };
-    document.set(&path, &NewValue::text(&reference))?;
+    put_default(&mut document, &reference)?;
     let changed = document.save()?;
     let already = if changed { "" } else { " already" };
     printer.note(format!("the default model is {reference}{already}"));
     Ok(())
+}
+
+/// Makes a model the default one in the file's text.
+pub(crate) fn put_default(document: &mut Document, reference: &str) -> Result<(), Failed> {
+    let path = Path::of(MODEL);
+    // Written as one text, it stays one.
+    let is_text = document.value(&path).is_some_and(|value| value.is_string());
+    let path = if is_text { path } else { path.join("primary") };
+    document.set(&path, &NewValue::text(reference))
 }
 
 pub(super) fn fallbacks(

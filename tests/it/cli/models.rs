@@ -5,6 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use super::sandbox::{Ran, Sandbox, mode};
+use crate::http::{Upstream, json as json_answer};
 
 /// Both as on the provider page.
 const PAGE: &str = r#"{
@@ -266,8 +267,109 @@ fn aliases_name_models() {
 
 #[test]
 fn every_help_has_examples() {
-    for command in ["list", "set", "fallbacks", "aliases"] {
+    for command in ["list", "status", "set", "fallbacks", "aliases", "auth"] {
         let ran = Sandbox::new().genesis(&["models", command, "--help"]).ok();
         assert!(ran.stdout.contains("Examples:"), "{ran:?}");
     }
+}
+
+#[test]
+fn status_shows_the_credential_that_wins_and_those_it_stands_before() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "genesis.json",
+        "{ agents: { defaults: { model: { primary: 'anthropic/claude-sonnet-4-6', fallbacks: ['openai/gpt-5'] },
+             models: { 'openai/gpt-5': { alias: 'big' } } } },
+           models: { providers: { anthropic: { apiKey: 'MARK3R-config' } } } }",
+    );
+    sandbox.write(".env", "ANTHROPIC_API_KEY=MARK3R-dot-env\n");
+    sandbox.piped(&["key", "set", "anthropic"], "sk-ant-MARK3R-stored").ok();
+    let variables = [("ANTHROPIC_API_KEY", "MARK3R-process")];
+    let ran = sandbox.genesis_in(&["models", "status"], &variables, "").ok();
+    assert_eq!(
+        ran.line("anthropic "),
+        "anthropic env:ANTHROPIC_API_KEY .env:ANTHROPIC_API_KEY, stored, config claude-sonnet-4-6"
+    );
+    assert_eq!(ran.line("openai"), "openai none - gpt-5");
+    assert_eq!(ran.line("default"), "default anthropic/claude-sonnet-4-6");
+    assert_eq!(ran.line("fallbacks"), "fallbacks openai/gpt-5");
+    assert_eq!(ran.line("aliases"), "aliases big = openai/gpt-5");
+    assert!(!ran.stdout.contains("MARK3R") && !ran.stderr.contains("MARK3R"), "{ran:?}");
+
+    let said = sandbox.genesis_in(&["models", "status", "--json"], &variables, "").ok().json();
+    assert_eq!(said["missing"], json!(["openai/gpt-5"]));
+    assert_eq!(said["providers"][0]["standsBefore"], json!([".env:ANTHROPIC_API_KEY", "stored", "config"]));
+    let plain = sandbox.genesis(&["models", "status", "--plain"]).ok();
+    assert_eq!(plain.stdout, "anthropic/claude-sonnet-4-6\n");
+    let checked = sandbox.genesis(&["models", "status", "--check"]);
+    assert_eq!(checked.code, Some(1), "{checked:?}");
+    checked.says(&["no credential was found for openai/gpt-5"]);
+    sandbox.genesis_in(&["models", "status", "--check"], &[("OPENAI_API_KEY", "k")], "").ok();
+    Sandbox::new()
+        .genesis(&["models", "status", "--check", "--plain"])
+        .fails(1, &["no default model", "genesis onboard"]);
+    Sandbox::new().genesis(&["models", "status", "--probe", "--plain"]).fails(2, &["no model to call"]);
+}
+
+#[test]
+fn a_probe_is_one_small_call_and_its_failure_counts() {
+    let answering = Upstream::start(|_| {
+        json_answer(
+            "200 OK",
+            r#"{"id":"m","type":"message","role":"assistant","model":"m","stop_reason":"end_turn",
+                "content":[{"type":"text","text":"OK"}],"usage":{"input_tokens":1,"output_tokens":1}}"#,
+        )
+    });
+    let refusing = Upstream::start(|_| {
+        json_answer(
+            "401 Unauthorized",
+            r#"{"error":{"message":"Incorrect API key provided","type":"invalid_request_error"}}"#,
+        )
+    });
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "genesis.json",
+        &format!(
+            "{{ agents: {{ defaults: {{ model: {{ primary: 'anthropic/claude-sonnet-4-6', fallbacks: ['openai/gpt-5'] }} }} }},
+               models: {{ providers: {{ anthropic: {{ baseUrl: 'http://{}' }}, openai: {{ baseUrl: 'http://{}' }} }} }} }}",
+            answering.address, refusing.address
+        ),
+    );
+    let variables = [("ANTHROPIC_API_KEY", "MARK3R-a"), ("OPENAI_API_KEY", "MARK3R-o")];
+    let run = |args: &[&str]| {
+        sandbox.genesis_in(&[&["models", "status", "--probe"], args].concat(), &variables, "")
+    };
+    let ran = run(&["--probe-provider", "anthropic"]).ok();
+    assert!(
+        ran.line("anthropic/claude-sonnet-4-6 ").starts_with("anthropic/claude-sonnet-4-6 ok"),
+        "{ran:?}"
+    );
+    let received = answering.received();
+    assert_eq!((received.len(), refusing.received().len()), (1, 0));
+    let body: Value = serde_json::from_slice(&received[0].body).unwrap();
+    assert!(body.get("tools").is_none() && received[0].body.len() < 500, "{body}");
+
+    let ran = run(&["--json"]);
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+    let probes = ran.json()["probes"].clone();
+    assert_eq!((&probes[0]["status"], &probes[1]["status"]), (&json!("ok"), &json!("auth")));
+    assert_eq!(refusing.received().len(), 1, "once");
+    assert!(!ran.stdout.contains("MARK3R") && !ran.stderr.contains("MARK3R"), "{ran:?}");
+    let ran = run(&["--probe-model", "anthropic/claude-haiku-4-5"]).ok();
+    assert!(ran.stdout.contains("anthropic/claude-haiku-4-5"), "{ran:?}");
+    assert_eq!(run(&["--probe-model", "nothing/at-all"]).code, Some(2));
+}
+
+#[test]
+fn auth_is_short_for_key() {
+    let sandbox = Sandbox::new();
+    let run = |args: &[&str], stdin: &str| sandbox.piped(&[&["models", "auth"], args].concat(), stdin);
+    run(&["paste-api-key", "--provider", "mistral"], "sk-MARK3R-1234567890\n")
+        .ok()
+        .says(&["stored the key for mistral"]);
+    let ran = run(&["list"], "").ok();
+    assert!(ran.line("mistral").starts_with("mistral default all stored"), "{ran:?}");
+    assert!(!ran.stdout.contains("MARK3R"), "{ran:?}");
+    run(&["remove", "--provider", "mistral"], "").ok().says(&["removed the key for mistral"]);
+    run(&["paste-api-key", "--provider", "mistrall"], "k").fails(2, &["did you mean `mistral`?"]);
 }

@@ -18,14 +18,14 @@ impl Kept {
                 LogStrategy::DeleteOldest => Strategy::DeleteOldest,
                 LogStrategy::StopInserting => Strategy::StopInserting,
             };
-            (gateway.id.clone(), Retention { max_rows: gateway.log_management, strategy })
+            (gateway.id.clone(), Retention { max_rows: gateway.log_management, strategy, max_age: None })
         });
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = kept.collect();
     }
 
     pub(crate) fn lookup(&self) -> RetentionOf {
         let kept = Arc::clone(&self.0);
-        Arc::new(move |gateway| {
+        Arc::new(move |_account, gateway| {
             kept.lock().unwrap_or_else(PoisonError::into_inner).get(gateway).copied().unwrap_or_default()
         })
     }

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use genesis_store::{ErrorKind, LogFilter, LogRecord, Order, Store};
+use genesis_store::{Direction, ErrorKind, LogField, LogFilter, LogRecord, Operator, Store};
 
 use self::lines::Lines;
 
@@ -167,20 +167,28 @@ fn follow(
 
 impl Filters {
     fn filter(&self) -> LogFilter {
-        LogFilter {
-            gateway: self.gateway.clone(),
-            provider: self.provider.clone(),
-            model: self.model.clone(),
-            status: self.status,
-            success: self.failed.then_some(false),
-            event_id: self.event_id.clone(),
-            metadata_key: self.metadata.as_ref().map(|entry| entry.key.clone()),
-            metadata_value: self.metadata.as_ref().map(|entry| entry.value.clone()),
-            since_ms: self.since,
-            until_ms: self.until,
-            search: self.search.clone(),
-            ..LogFilter::default()
+        let mut filter = LogFilter { search: self.search.clone(), ..LogFilter::default() };
+        let entry = self.metadata.as_ref();
+        for (field, text) in [
+            (LogField::Gateway, self.gateway.as_ref()),
+            (LogField::Provider, self.provider.as_ref()),
+            (LogField::Model, self.model.as_ref()),
+            (LogField::EventId, self.event_id.as_ref()),
+            (LogField::MetadataKey, entry.map(|entry| &entry.key)),
+            (LogField::MetadataValue, entry.map(|entry| &entry.value)),
+        ] {
+            filter = text.cloned().into_iter().fold(filter, |filter, text| filter.is(field, text));
         }
+        let number = |field, operator, number: Option<i64>| {
+            move |filter: LogFilter| match number {
+                Some(number) => filter.with(field, operator, number),
+                None => filter,
+            }
+        };
+        filter = number(LogField::Status, Operator::Equal, self.status.map(i64::from))(filter);
+        filter = number(LogField::CreatedAt, Operator::AtLeast, self.since)(filter);
+        filter = number(LogField::CreatedAt, Operator::Less, self.until)(filter);
+        if self.failed { filter.is(LogField::Success, false) } else { filter }
     }
 
     /// The store finds a key and a value; here they have to be of one entry.
@@ -218,7 +226,7 @@ impl Filters {
     fn after(&self, store: &Store, last: Option<&LogRecord>) -> Result<Option<Vec<LogRecord>>, Failed> {
         let filter = LogFilter {
             after: last.map(|record| record.id),
-            order: Order::Oldest,
+            direction: Direction::Ascending,
             limit: PAGE,
             ..self.filter()
         };

@@ -112,6 +112,7 @@ impl Receipt {
             trace_id: options.trace_id.take(),
             simulated: false,
             attempts: Vec::new(),
+            ..LogRecord::default()
         };
         Self {
             record: Box::new(record),

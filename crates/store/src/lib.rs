@@ -8,12 +8,19 @@
 //! * [`journal`]: the only part the request path touches: a queue and the thread that empties it
 //! * [`health`]: whether the files are sound
 //! * `block`: details and bodies of many records, packed and compressed
-//! * [`query`]: reading the log and the usage totals
+//! * [`filter`]: which records are wanted: conditions, order, paging
+//! * [`query`]: reading the log and the usage totals, deleting records
+//! * [`annotation`]: what is noted about records later, and corrected costs
+//! * [`analytics`]: sums and percentiles by time and group; `sketch`: the histograms behind the percentiles
 //! * `sqlite`: all SQL; a second backend would stand beside it
 //! * [`error`]: what can go wrong
 
+pub mod analytics;
+pub mod annotation;
 mod block;
+mod bytes;
 pub mod error;
+pub mod filter;
 pub mod gateway;
 pub mod health;
 pub mod journal;
@@ -21,15 +28,21 @@ pub mod key;
 pub mod query;
 pub mod record;
 mod seal;
+mod sketch;
 mod sqlite;
 pub mod store;
 pub mod token;
 
+pub use analytics::{
+    AnalyticsCondition, AnalyticsOrder, AnalyticsQuery, AnalyticsRow, Bucket, Dimension, Percentiles, Sums,
+};
+pub use annotation::{Correction, LogNote, Repriced};
 pub use error::{Error, ErrorKind, Result};
+pub use filter::{Direction, LogCondition, LogField, LogFilter, LogOrder, LogValue, Operator};
 pub use gateway::GatewayRow;
 pub use journal::{Journal, JournalOptions, JournalStats, Retention, RetentionOf, Strategy};
 pub use key::KeyRow;
-pub use query::{GroupBy, LogFilter, Order, UsageQuery, UsageRow};
+pub use query::{GroupBy, LogRanges, UsageQuery, UsageRow};
 pub use record::{Attempt, Fault, LogRecord, Outcome, Payload};
 pub use store::{Store, StoreOptions};
 pub use token::{NewToken, Permissions, TokenRow, looks_like_token, token_hash};

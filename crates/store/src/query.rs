@@ -1,67 +1,8 @@
 //! Reading the log: records by filter, one record with its bodies, usage by group.
 
 use serde::Serialize;
-use uuid::Uuid;
 
-use crate::{LogRecord, Payload, Result, Store};
-
-/// Which records to return. Every field that is set must hold; text compares exactly unless it says otherwise.
-#[derive(Clone, Debug, Default)]
-pub struct LogFilter {
-    pub account: Option<String>,
-    pub gateway: Option<String>,
-    pub provider: Option<String>,
-    pub model: Option<String>,
-    pub status: Option<u16>,
-    /// Outcome is [`Success`](crate::Outcome::Success), or is not.
-    pub success: Option<bool>,
-    pub cached: Option<bool>,
-    pub simulated: Option<bool>,
-    /// Bounds are inclusive; a record without a cost has none that could match.
-    pub min_cost_nano_usd: Option<i64>,
-    pub max_cost_nano_usd: Option<i64>,
-    pub min_duration_ms: Option<u32>,
-    pub max_duration_ms: Option<u32>,
-    pub min_tokens_in: Option<u64>,
-    pub max_tokens_in: Option<u64>,
-    pub min_tokens_out: Option<u64>,
-    pub max_tokens_out: Option<u64>,
-    pub event_id: Option<String>,
-    /// Id of the gateway token.
-    pub token: Option<String>,
-    /// Some metadata entry has this key.
-    pub metadata_key: Option<String>,
-    /// Some metadata entry, not necessarily the one with that key, has this value (strings without quotes).
-    pub metadata_value: Option<String>,
-    /// `created_at_ms` at or after.
-    pub since_ms: Option<i64>,
-    /// `created_at_ms` before.
-    pub until_ms: Option<i64>,
-    /// Somewhere in model, path or error; ASCII letters match in either case.
-    pub search: Option<String>,
-    /// Only what was recorded before this record; for the next page of the newest.
-    pub before: Option<Uuid>,
-    /// Only what was recorded after this record; to follow the log. If it is gone: whatever is newer by its id.
-    pub after: Option<Uuid>,
-    pub order: Order,
-    /// At most this many; 0 means [`LogFilter::DEFAULT_LIMIT`].
-    pub limit: usize,
-}
-
-impl LogFilter {
-    pub const DEFAULT_LIMIT: usize = 50;
-}
-
-/// In which order records come. An exchange is recorded when it ends, so a long one stands after a short one that
-/// started later.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Order {
-    /// Last recorded first.
-    #[default]
-    Newest,
-    /// First recorded first.
-    Oldest,
-}
+use crate::{LogFilter, LogRecord, Payload, Result, Store, annotation::Annotation, filter::Head};
 
 /// What to add up.
 #[derive(Clone, Debug, Default)]
@@ -118,6 +59,36 @@ pub struct UsageRow {
     pub duration_ms: u64,
 }
 
+/// Least and most of the numbers of some records; `None` if no record has one.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct LogRanges {
+    pub count: u64,
+    pub cost_nano_usd: Option<(i64, i64)>,
+    pub duration_ms: Option<(i64, i64)>,
+    pub tokens_in: Option<(i64, i64)>,
+    pub tokens_out: Option<(i64, i64)>,
+    pub total_tokens: Option<(i64, i64)>,
+}
+
+impl LogRanges {
+    pub(crate) fn add(&mut self, head: &Head<'_>, annotation: Option<&Annotation>) {
+        let usage = head.usage.map(|usage| (usage.tokens_in() as i64, usage.tokens_out() as i64));
+        self.count += 1;
+        widen(&mut self.cost_nano_usd, head.cost(annotation));
+        widen(&mut self.duration_ms, Some(head.duration_ms.into()));
+        widen(&mut self.tokens_in, usage.map(|(input, _)| input));
+        widen(&mut self.tokens_out, usage.map(|(_, output)| output));
+        widen(&mut self.total_tokens, usage.map(|(input, output)| input.saturating_add(output)));
+    }
+}
+
+fn widen(range: &mut Option<(i64, i64)>, number: Option<i64>) {
+    if let Some(number) = number {
+        let (least, most) = range.unwrap_or((number, number));
+        *range = Some((least.min(number), most.max(number)));
+    }
+}
+
 impl Store {
     /// Records that match, in the filter's order. Empty if nothing was ever logged.
     pub fn logs(&self, filter: &LogFilter) -> Result<Vec<LogRecord>> {
@@ -130,9 +101,22 @@ impl Store {
         self.log_database().record(id)
     }
 
-    /// How many records match; `before`, `after` count, order and limit do not.
+    /// How many records match; `before` and `after` count, order, offset and limit do not.
     pub fn count(&self, filter: &LogFilter) -> Result<u64> {
         self.log_database().count(filter)
+    }
+
+    /// How many records match, and the least and most of their numbers; `before` and `after` count, order, offset and
+    /// limit do not. Looks at every record that may match.
+    pub fn log_ranges(&self, filter: &LogFilter) -> Result<LogRanges> {
+        self.log_database().ranges(filter)
+    }
+
+    /// Deletes the records that match, with their bodies and what was noted about them; returns how many. With a limit
+    /// only that many, in the filter's order; a limit of 0 means all. Goes in small steps, between which the journal
+    /// writes: if an error ends it early, what was deleted until then stays deleted. Totals stay.
+    pub fn delete_logs(&self, filter: &LogFilter) -> Result<u64> {
+        self.log_database().delete(filter)
     }
 
     /// Sums by group, from the per-minute totals (never from records, so deleted ones count): by key if it is a

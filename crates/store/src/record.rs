@@ -5,6 +5,8 @@ use genesis_wire::{Dialect, Usage};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::annotation::Repriced;
+
 /// Everything the log keeps of one exchange apart from its bodies (see [`Payload`]).
 ///
 /// Field names follow Cloudflare's log object where it has one (`cloudflare-ai-gateway` §7.3).
@@ -70,6 +72,15 @@ pub struct LogRecord {
     /// Every upstream call in order, the one that answered included; empty if there was no more than one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<Attempt>,
+    /// Noted later ([`Store::annotate_log`](crate::Store::annotate_log)); not taken from a record that is pushed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feedback: Option<i32>,
+    /// Noted later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<f64>,
+    /// The cost was corrected later: what it was before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repriced: Option<Repriced>,
 }
 
 /// One upstream call of an exchange that took several.
@@ -145,6 +156,19 @@ pub enum Outcome {
     UpstreamBroken,
     /// The client left before the answer was complete.
     ClientLeft,
+}
+
+impl Outcome {
+    /// As in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::ProviderError => "provider_error",
+            Self::Refused => "refused",
+            Self::UpstreamBroken => "upstream_broken",
+            Self::ClientLeft => "client_left",
+        }
+    }
 }
 
 /// The bodies of one exchange, kept apart from its record and dropped first when space or time is short.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use genesis_config::{Environment, File, GatewaySettings, Providers, Secret};
 use genesis_proxy::{Event, Key, Server, ServerOptions, Shared, Snapshot, SnapshotParts, Token};
 use genesis_store::{
-    Journal, JournalOptions, LogFilter, LogRecord, NewToken, Order, Payload, Permissions, Store,
+    Direction, Journal, JournalOptions, LogFilter, LogRecord, NewToken, Payload, Permissions, Store,
 };
 use tempfile::TempDir;
 
@@ -110,7 +110,7 @@ impl Gateway {
 
     /// Everything logged so far, oldest first; waits until at least `count` records are there.
     pub(crate) fn log(&self, count: usize) -> Vec<LogRecord> {
-        let filter = LogFilter { order: Order::Oldest, limit: 1_000, ..LogFilter::default() };
+        let filter = LogFilter { direction: Direction::Ascending, limit: 1_000, ..LogFilter::default() };
         for _ in 0..2_000 {
             self.shared.journal().flush(Duration::from_secs(10));
             let records = self.store.logs(&filter).expect("log");

@@ -188,7 +188,7 @@ impl Builder {
 
 /// How many more rows the gateway takes; one that deletes its oldest takes any number.
 fn room(gateway: &str, stored: &HashMap<String, u64>, retention: &RetentionOf) -> u64 {
-    let retention = retention(gateway);
+    let retention = retention("", gateway);
     match retention.strategy {
         Strategy::DeleteOldest if retention.max_rows > 0 => u64::MAX,
         _ => retention.max_rows.saturating_sub(stored.get(gateway).copied().unwrap_or_default()),

@@ -31,6 +31,8 @@ pub struct Retention {
     pub max_rows: u64,
     /// Cloudflare's `log_management_strategy`.
     pub strategy: Strategy,
+    /// Records that began longer ago than this are deleted, whatever the strategy. `None`: age is no reason.
+    pub max_age: Option<Duration>,
 }
 
 /// What happens when a gateway's log is full.
@@ -45,12 +47,12 @@ pub enum Strategy {
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { max_rows: 1_000_000, strategy: Strategy::DeleteOldest }
+        Self { max_rows: 1_000_000, strategy: Strategy::DeleteOldest, max_age: None }
     }
 }
 
-/// The retention of each gateway by its id; asked once per gateway and commit, so it may change at any time.
-pub type RetentionOf = Arc<dyn Fn(&str) -> Retention + Send + Sync>;
+/// The retention of each gateway by account and id; asked once per gateway and commit, so it may change at any time.
+pub type RetentionOf = Arc<dyn Fn(&str, &str) -> Retention + Send + Sync>;
 
 /// How the journal spends memory, time and disk.
 #[derive(Clone)]
@@ -79,7 +81,7 @@ impl Default for JournalOptions {
             commit_interval: Duration::from_millis(50),
             commit_records: 1_000,
             max_file_bytes: None,
-            retention: Arc::new(|_| Retention::default()),
+            retention: Arc::new(|_, _| Retention::default()),
         }
     }
 }

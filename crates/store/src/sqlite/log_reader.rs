@@ -1,20 +1,27 @@
 //! Reading records.
 
 use std::{
+    collections::BTreeMap,
     path::PathBuf,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
-use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter, types::Value};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
 use super::{
-    Failure, FileId, LogWriter, count, file_id, open_readable, outcome_of,
-    schema::{LOG, SEQ_SHIFT},
-    usage,
+    Failure, FileId, LogWriter, count, file_id, open_readable, open_writable, outcome_of, schema::LOG, usage,
 };
-use crate::{Error, ErrorKind, LogFilter, LogRecord, Order, Payload, Result, UsageQuery, UsageRow, block};
+use crate::{
+    AnalyticsQuery, AnalyticsRow, Correction, Dimension, Direction, Error, ErrorKind, LogField, LogFilter,
+    LogNote, LogOrder, LogRanges, LogRecord, Payload, Percentiles, Repriced, Result, Sums, UsageQuery,
+    UsageRow,
+    annotation::Annotation,
+    block,
+    filter::{Compiled, Found, Head, value_text},
+    sketch::Sketch,
+};
 
 const BUSY: Duration = Duration::from_secs(5);
 /// Connections kept open between reads.
@@ -37,48 +44,160 @@ impl Log {
     }
 
     pub(crate) fn records(&self, filter: &LogFilter) -> Result<Vec<LogRecord>> {
-        let limit = if filter.limit == 0 { LogFilter::DEFAULT_LIMIT } else { filter.limit };
+        let compiled = Compiled::new(filter)?;
+        let mut found = self.all(filter, &compiled)?;
+        if filter.order != LogOrder::Recorded {
+            found.sort_by_cached_key(|record| sort_key(filter.order, record));
+        }
+        if filter.direction == Direction::Descending {
+            found.reverse();
+        }
+        Ok(found.into_iter().skip(filter.offset).take(filter.limit_or_default()).collect())
+    }
+
+    fn all(&self, filter: &LogFilter, compiled: &Compiled) -> Result<Vec<LogRecord>> {
         self.read(|connection| {
-            let (conditions, values) = conditions(connection, filter)?;
-            let order = match filter.order {
-                Order::Newest => "DESC",
-                Order::Oldest => "ASC",
-            };
-            let sql = format!("SELECT {COLUMNS} FROM record WHERE {conditions} ORDER BY seq {order}");
+            let sql = format!("SELECT {COLUMNS} FROM record ORDER BY seq");
             let mut statement = connection.prepare_cached(&sql)?;
-            let mut rows = statement.query(params_from_iter(values))?;
+            let mut rows = statement.query([])?;
             let mut blocks = Blocks { connection, current: None };
             let mut records = Vec::new();
-            while records.len() < limit
-                && let Some(row) = rows.next()?
-            {
-                let (record, _) = record(row, &mut blocks, false)?;
-                if matches_unindexed(filter, &record) {
-                    records.push(record);
+            while let Some(row) = rows.next()? {
+                records.push(record(row, &mut blocks, false)?.0);
+            }
+            let position = |id| records.iter().position(|record: &LogRecord| record.id == id);
+            let before = filter.before.map(|id| (id, position(id)));
+            let after = filter.after.map(|id| (id, position(id)));
+            let mut kept = Vec::new();
+            for (at, record) in records.iter().enumerate() {
+                let inside = before.is_none_or(|(id, edge)| edge.map_or(record.id < id, |edge| at < edge))
+                    && after.is_none_or(|(id, edge)| edge.map_or(record.id > id, |edge| at > edge));
+                let annotation = annotation(connection, record.id)?;
+                let metadata = metadata_text(record);
+                if inside && compiled.matches(&head(record, &metadata), Some(&annotation)) {
+                    kept.push(merged(record.clone(), &annotation));
                 }
             }
-            Ok(records)
+            Ok(kept)
         })
     }
 
     pub(crate) fn count(&self, filter: &LogFilter) -> Result<u64> {
-        self.read(|connection| {
-            let (conditions, values) = conditions(connection, filter)?;
-            if filter.account.is_none() && filter.metadata_key.is_none() && filter.metadata_value.is_none() {
-                let sql = format!("SELECT count(*) FROM record WHERE {conditions}");
-                let mut statement = connection.prepare_cached(&sql)?;
-                return Ok(statement.query_row(params_from_iter(values), |row| count(row, 0))?);
+        Ok(self.all(filter, &Compiled::new(filter)?)?.len() as u64)
+    }
+
+    pub(crate) fn ranges(&self, filter: &LogFilter) -> Result<LogRanges> {
+        let mut ranges = LogRanges::default();
+        for record in self.all(filter, &Compiled::new(filter)?)? {
+            ranges.add(&head(&record, ""), None);
+        }
+        Ok(ranges)
+    }
+
+    pub(crate) fn delete(&self, filter: &LogFilter) -> Result<u64> {
+        let limit = if filter.limit == 0 { usize::MAX } else { filter.limit };
+        let doomed = self.records(&LogFilter { limit, ..filter.clone() })?;
+        let connection = open_writable(&self.path, &LOG, BUSY)?;
+        let delete = || -> Result<(), Failure> {
+            for slice in doomed.chunks(200) {
+                let transaction = connection.unchecked_transaction()?;
+                for record in slice {
+                    transaction.execute("DELETE FROM record WHERE id = ?", [record.id.as_bytes()])?;
+                    transaction.execute("DELETE FROM annotation WHERE id = ?", [record.id.as_bytes()])?;
+                }
+                transaction.commit()?;
             }
-            let sql = format!("SELECT {COLUMNS} FROM record WHERE {conditions} ORDER BY seq");
-            let mut statement = connection.prepare_cached(&sql)?;
-            let mut rows = statement.query(params_from_iter(values))?;
-            let mut blocks = Blocks { connection, current: None };
-            let mut matching = 0;
-            while let Some(row) = rows.next()? {
-                matching += u64::from(matches_unindexed(filter, &record(row, &mut blocks, false)?.0));
-            }
-            Ok(matching)
-        })
+            Ok(())
+        };
+        delete().map_err(|failure| failure.explain(&self.path))?;
+        Ok(doomed.len() as u64)
+    }
+
+    pub(crate) fn annotate(&self, id: Uuid, note: &LogNote) -> Result<bool> {
+        if self.record(&id.to_string())?.is_none() {
+            return Ok(false);
+        }
+        let connection = open_writable(&self.path, &LOG, BUSY)?;
+        let metadata = note.metadata.as_ref().map(|map| serde_json::Value::Object(map.clone()).to_string());
+        connection
+            .execute(
+                "INSERT INTO annotation (id, feedback, score, metadata) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT DO UPDATE SET feedback = ifnull(?2, feedback), score = ifnull(?3, score),
+                    metadata = ifnull(?4, metadata)",
+                params![id.as_bytes(), note.feedback, note.score, metadata],
+            )
+            .map_err(|error| Failure::from(error).explain(&self.path))?;
+        Ok(true)
+    }
+
+    pub(crate) fn correct_costs(&self, corrections: &[Correction], at_ms: i64) -> Result<u64> {
+        let connection = open_writable(&self.path, &LOG, BUSY)?;
+        let mut corrected = 0;
+        for correction in corrections {
+            let text = serde_json::to_string(correction).unwrap_or_default();
+            corrected += connection
+                .execute(
+                    "INSERT INTO annotation (id, correction, corrected_at_ms) VALUES (?1, ?2, ?3)
+                     ON CONFLICT DO UPDATE SET correction = ?2, corrected_at_ms = ?3",
+                    params![correction.id.as_bytes(), text, at_ms],
+                )
+                .map_err(|error| Failure::from(error).explain(&self.path))? as u64;
+        }
+        Ok(corrected)
+    }
+
+    pub(crate) fn analytics(&self, query: &AnalyticsQuery) -> Result<Vec<AnalyticsRow>> {
+        let everything = LogFilter::default();
+        let mut groups: BTreeMap<(Option<i64>, Vec<String>), (Sums, Sketch, Sketch)> = BTreeMap::new();
+        for record in self.all(&everything, &Compiled::new(&everything)?)? {
+            let value = |dimension: &Dimension| -> Option<String> {
+                Some(match dimension {
+                    Dimension::Account => record.account.clone(),
+                    Dimension::Gateway => record.gateway.clone(),
+                    Dimension::Provider => record.provider.clone(),
+                    Dimension::Model => record.model.clone(),
+                    Dimension::Status => record.status.to_string(),
+                    Dimension::Outcome => record.outcome.name().to_owned(),
+                    Dimension::Cached => record.cached.to_string(),
+                    Dimension::Simulated => record.simulated.to_string(),
+                    Dimension::Token => record.token_id.clone(),
+                    Dimension::Metadata(key) => value_text(record.metadata.get(key)?),
+                })
+            };
+            let at = record.created_at_ms;
+            let inside = query.since_ms.is_none_or(|since| at >= since)
+                && query.until_ms.is_none_or(|until| at < until)
+                && query.conditions.iter().all(|condition| {
+                    value(&condition.dimension)
+                        .is_some_and(|value| condition.values.contains(&value) != condition.negated)
+                });
+            let group: Option<Vec<String>> = query.group_by.iter().map(value).collect();
+            let (true, Some(group)) = (inside, group) else { continue };
+            let bucket = query.bucket.map(|bucket| at.div_euclid(bucket.length_ms()) * bucket.length_ms());
+            let (sums, duration, first_byte) = groups.entry((bucket, group)).or_default();
+            let usage = record.usage.unwrap_or_default();
+            sums.add(&Sums {
+                requests: 1,
+                errors: (record.outcome != crate::Outcome::Success).into(),
+                cached: record.cached.into(),
+                tokens_in: usage.tokens_in(),
+                tokens_out: usage.tokens_out(),
+                cost_nano_usd: record.cost_nano_usd.unwrap_or_default(),
+                duration_ms: record.duration_ms.into(),
+                ..Sums::default()
+            });
+            duration.add(record.duration_ms);
+            record.first_byte_ms.into_iter().for_each(|ms| first_byte.add(ms));
+        }
+        let rows =
+            groups.into_iter().map(|((bucket_ms, group), (sums, duration, first_byte))| AnalyticsRow {
+                bucket_ms,
+                group,
+                sums,
+                duration: Percentiles::of(&duration),
+                first_byte: Percentiles::of(&first_byte),
+            });
+        Ok(rows.collect())
     }
 
     pub(crate) fn record(&self, id: &str) -> Result<Option<(LogRecord, Option<Payload>)>> {
@@ -89,7 +208,9 @@ impl Log {
             let mut rows = statement.query([first.as_bytes(), last.as_bytes()])?;
             let mut blocks = Blocks { connection, current: None };
             let Some(row) = rows.next()? else { return Ok(None) };
-            let found = record(row, &mut blocks, true)?;
+            let (record, payload) = record(row, &mut blocks, true)?;
+            let annotation = annotation(connection, record.id)?;
+            let found = (merged(record, &annotation), payload);
             if first != last && rows.next()?.is_some() {
                 let message = format!("several records have an id that starts with `{id}`; give more of it");
                 return Err(Error::new(ErrorKind::Invalid, message).into());
@@ -146,77 +267,107 @@ const COLUMNS: &str =
     "id, created_at_ms, gateway, provider, model, path, status, outcome, error, cached, simulated,
     duration_ms, cost_nano_usd, event_id, token_id, metadata, block, at";
 
-/// The filter's conditions on columns, and their values.
-fn conditions(connection: &Connection, filter: &LogFilter) -> rusqlite::Result<(String, Vec<Value>)> {
-    let mut conditions = String::from("TRUE");
-    let mut values: Vec<Value> = Vec::new();
-    let mut add = |condition: &str, value: Option<Value>| {
-        if let Some(value) = value {
-            conditions.push_str(" AND ");
-            conditions.push_str(condition);
-            values.push(value);
-        }
-    };
-    let text = |text: &Option<String>| text.clone().map(Value::from);
-    let number = |number: Option<u64>| number.map(|number| i64::try_from(number).unwrap_or(i64::MAX).into());
-    add("gateway = ?", text(&filter.gateway));
-    add("provider = ?", text(&filter.provider));
-    add("model = ?", text(&filter.model));
-    add("status = ?", filter.status.map(|status| i64::from(status).into()));
-    match filter.success {
-        // Literal, so that the index of failures is used.
-        Some(false) => add("outcome <> 0 AND ?", Some(1.into())),
-        Some(true) => add("outcome = ?", Some(0.into())),
-        None => {}
-    }
-    add("cached = ?", filter.cached.map(|cached| i64::from(cached).into()));
-    add("simulated = ?", filter.simulated.map(|simulated| i64::from(simulated).into()));
-    add("cost_nano_usd >= ?", filter.min_cost_nano_usd.map(Value::from));
-    add("cost_nano_usd <= ?", filter.max_cost_nano_usd.map(Value::from));
-    add("duration_ms >= ?", number(filter.min_duration_ms.map(u64::from)));
-    add("duration_ms <= ?", number(filter.max_duration_ms.map(u64::from)));
-    add("tokens_in >= ?", number(filter.min_tokens_in));
-    add("tokens_in <= ?", number(filter.max_tokens_in));
-    add("tokens_out >= ?", number(filter.min_tokens_out));
-    add("tokens_out <= ?", number(filter.max_tokens_out));
-    add("event_id = ?", text(&filter.event_id));
-    add("token_id = ?", text(&filter.token));
-    add("created_at_ms >= ?", filter.since_ms.map(Value::from));
-    // What was created at or after `since` has no smaller sequence number; see the schema.
-    let since = filter.since_ms.map(|since| since.clamp(0, i64::MAX >> SEQ_SHIFT) << SEQ_SHIFT);
-    add("seq >= ?", since.filter(|since| *since > 0).map(Value::from));
-    add("created_at_ms < ?", filter.until_ms.map(Value::from));
-    add(
-        "instr(lower(model) || char(10) || lower(path) || char(10) || lower(error), ?) > 0",
-        filter.search.as_ref().map(|search| search.to_ascii_lowercase().into()),
-    );
-    for (edge, by_seq, by_id) in [(filter.before, "seq < ?", "id < ?"), (filter.after, "seq > ?", "id > ?")] {
-        let Some(id) = edge else { continue };
-        match seq_of(connection, id)? {
-            Some(seq) => add(by_seq, Some(seq.into())),
-            None => add(by_id, Some(id.as_bytes().to_vec().into())),
-        }
-    }
-    Ok((conditions, values))
+fn annotation(connection: &Connection, id: Uuid) -> rusqlite::Result<Annotation> {
+    let mut statement = connection.prepare_cached(
+        "SELECT feedback, score, metadata, correction, corrected_at_ms FROM annotation WHERE id = ?",
+    )?;
+    let found = statement.query_row([id.as_bytes()], |row| {
+        let correction: Option<String> = row.get(3)?;
+        Ok(Annotation {
+            feedback: row.get(0)?,
+            score: row.get(1)?,
+            metadata_text: row.get(2)?,
+            repriced: correction.and_then(|text| serde_json::from_str(&text).ok()),
+            repriced_at_ms: row.get::<_, Option<i64>>(4)?.unwrap_or_default(),
+        })
+    });
+    Ok(found.optional()?.unwrap_or_default())
 }
 
-fn seq_of(connection: &Connection, id: Uuid) -> rusqlite::Result<Option<i64>> {
-    let mut statement = connection.prepare_cached("SELECT seq FROM record WHERE id = ?")?;
-    statement.query_row(params![id.as_bytes()], |row| row.get(0)).optional()
+fn merged(mut record: LogRecord, annotation: &Annotation) -> LogRecord {
+    record.feedback = annotation.feedback;
+    record.score = annotation.score;
+    if let Some(text) = &annotation.metadata_text {
+        record.metadata = serde_json::from_str(text).unwrap_or_default();
+    }
+    if let Some(correction) = &annotation.repriced {
+        record.repriced = Some(Repriced {
+            at_ms: annotation.repriced_at_ms,
+            original_cost_nano_usd: record.cost_nano_usd,
+            original_price_id: record.price_id.take(),
+            original_price_formula: record.price_formula.take(),
+        });
+        record.cost_nano_usd = correction.cost_nano_usd;
+        record.price_id.clone_from(&correction.price_id);
+        record.price_formula.clone_from(&correction.price_formula);
+    }
+    record
 }
 
-/// The part of the filter that no column answers.
-fn matches_unindexed(filter: &LogFilter, record: &LogRecord) -> bool {
-    let value_text = |value: &serde_json::Value| match value {
-        serde_json::Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
-    filter.account.as_ref().is_none_or(|account| *account == record.account)
-        && filter.metadata_key.as_ref().is_none_or(|key| record.metadata.contains_key(key))
-        && filter
-            .metadata_value
-            .as_ref()
-            .is_none_or(|wanted| record.metadata.values().any(|value| value_text(value) == *wanted))
+fn metadata_text(record: &LogRecord) -> String {
+    if record.metadata.is_empty() {
+        return String::new();
+    }
+    serde_json::to_string(&record.metadata).unwrap_or_default()
+}
+
+fn head<'a>(record: &'a LogRecord, metadata: &'a str) -> Head<'a> {
+    Head {
+        id: record.id,
+        created_at_ms: record.created_at_ms,
+        account: &record.account,
+        gateway: &record.gateway,
+        provider: &record.provider,
+        model: &record.model,
+        token_id: &record.token_id,
+        status: record.status,
+        outcome: record.outcome,
+        cached: record.cached,
+        simulated: record.simulated,
+        stream: record.stream,
+        custom_cost: record.custom_cost,
+        dialect: record.dialect,
+        step: record.step,
+        duration_ms: record.duration_ms,
+        first_byte_ms: record.first_byte_ms,
+        usage: record.usage,
+        cost_nano_usd: record.cost_nano_usd,
+        metadata,
+        event_id: &record.event_id,
+        path: &record.path,
+        method: &record.method,
+        error: &record.error,
+        user_agent: &record.user_agent,
+        request_content_type: &record.request_content_type,
+        response_content_type: &record.response_content_type,
+    }
+}
+
+/// Numbers that are missing come before all.
+fn sort_key(order: LogOrder, record: &LogRecord) -> (Option<i64>, String) {
+    let number = |number: Option<i64>| (number, String::new());
+    let tokens =
+        |of: fn(&genesis_wire::Usage) -> u64| number(record.usage.as_ref().map(|usage| of(usage) as i64));
+    match order {
+        LogOrder::Recorded => (None, String::new()),
+        LogOrder::CreatedAt => number(Some(record.created_at_ms)),
+        LogOrder::Provider => (None, record.provider.clone()),
+        LogOrder::Model => (None, record.model.clone()),
+        LogOrder::ModelType => {
+            let head = head(record, "");
+            match head.find(LogField::ModelType, None) {
+                Found::Text(text) => (None, text.to_owned()),
+                _ => (None, String::new()),
+            }
+        }
+        LogOrder::Success => number(Some((record.outcome == crate::Outcome::Success).into())),
+        LogOrder::Cached => number(Some(record.cached.into())),
+        LogOrder::Cost => number(record.cost_nano_usd),
+        LogOrder::TokensIn => tokens(genesis_wire::Usage::tokens_in),
+        LogOrder::TokensOut => tokens(genesis_wire::Usage::tokens_out),
+        LogOrder::Duration => number(Some(record.duration_ms.into())),
+        LogOrder::Feedback => number(record.feedback.map(i64::from)),
+    }
 }
 
 /// First and last id that start with the hex digits of `text`.

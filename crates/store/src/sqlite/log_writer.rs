@@ -205,7 +205,7 @@ fn trim(
 ) -> rusqlite::Result<bool> {
     let mut more = false;
     for (gateway, size) in sizes.iter_mut() {
-        let limit = retention(gateway);
+        let limit = retention("", gateway);
         if limit.strategy == Strategy::StopInserting {
             continue;
         }

@@ -123,6 +123,10 @@ pub(super) const LOG: Schema = Schema {
         duration_ms   INTEGER NOT NULL,
         PRIMARY KEY (minute, gateway, provider, model, outcome, cached, simulated)
     ) WITHOUT ROWID;
+    ", "
+    CREATE TABLE annotation (
+        id BLOB PRIMARY KEY, feedback INTEGER, score REAL, metadata TEXT, correction TEXT, corrected_at_ms INTEGER
+    ) WITHOUT ROWID;
     "],
 };
 

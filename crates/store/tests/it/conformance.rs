@@ -3,8 +3,8 @@
 use std::slice;
 
 use genesis_store::{
-    ErrorKind, GroupBy, Journal, JournalOptions, LogFilter, NewToken, Order, Outcome, Permissions, Secret,
-    Store, UsageQuery, looks_like_token, token_hash,
+    Direction, ErrorKind, GroupBy, Journal, JournalOptions, LogField, LogFilter, NewToken, Operator, Outcome,
+    Permissions, Secret, Store, UsageQuery, looks_like_token, token_hash,
 };
 use secrecy::ExposeSecret;
 use serde_json::json;
@@ -240,20 +240,20 @@ mod checks {
         assert_eq!(logs(page.clone()), [5, 2]);
         assert_eq!(logs(LogFilter { before: Some(id(2)), ..page.clone() }), [4, 3]);
         assert_eq!(logs(LogFilter { before: Some(id(3)), ..page.clone() }), [1]);
-        assert_eq!(logs(LogFilter { order: Order::Oldest, ..page.clone() }), [1, 3]);
-        let follow = LogFilter { after: Some(id(4)), order: Order::Oldest, ..Default::default() };
+        assert_eq!(logs(LogFilter { direction: Direction::Ascending, ..page.clone() }), [1, 3]);
+        let follow = LogFilter { after: Some(id(4)), direction: Direction::Ascending, ..Default::default() };
         assert_eq!(logs(follow.clone()), [2, 5]);
         log_all(store, [0, 6].map(record));
         assert_eq!(logs(follow), [2, 5, 0, 6]);
         assert_eq!(
-            logs(LogFilter {
-                since_ms: Some(NOON + 3_000),
-                until_ms: Some(NOON + 6_000),
-                ..Default::default()
-            }),
+            logs(LogFilter::default().with(LogField::CreatedAt, Operator::AtLeast, NOON + 3_000).with(
+                LogField::CreatedAt,
+                Operator::Less,
+                NOON + 6_000
+            )),
             [5, 4, 3]
         );
-        assert_eq!(store.count(&LogFilter { since_ms: Some(NOON + 3_000), ..page }).unwrap(), 4);
+        assert_eq!(store.count(&page.with(LogField::CreatedAt, Operator::AtLeast, NOON + 3_000)).unwrap(), 4);
     }
 
     pub(super) fn search_looks_at_model_path_and_error(store: &Store) {
@@ -263,8 +263,11 @@ mod checks {
         records[2].error = "Sonne".into();
         log_all(store, records);
         let found = |search: &str| {
-            let filter =
-                LogFilter { search: Some(search.into()), order: Order::Oldest, ..Default::default() };
+            let filter = LogFilter {
+                search: Some(search.into()),
+                direction: Direction::Ascending,
+                ..Default::default()
+            };
             numbers(&store.logs(&filter).unwrap())
         };
         assert_eq!(found("sONNET"), [1, 2]);
@@ -285,12 +288,10 @@ mod checks {
         }
         log_all(store, records);
         let found = |key: Option<&str>, value: Option<&str>| {
-            let filter = LogFilter {
-                metadata_key: key.map(Into::into),
-                metadata_value: value.map(Into::into),
-                order: Order::Oldest,
-                ..Default::default()
-            };
+            let mut filter = LogFilter { direction: Direction::Ascending, ..Default::default() };
+            for (field, text) in [(LogField::MetadataKey, key), (LogField::MetadataValue, value)] {
+                filter = text.into_iter().fold(filter, |filter, text| filter.is(field, text));
+            }
             assert_eq!(store.count(&filter).unwrap(), store.logs(&filter).unwrap().len() as u64);
             numbers(&store.logs(&filter).unwrap())
         };

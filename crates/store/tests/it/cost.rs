@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use genesis_store::{GroupBy, Journal, LogFilter, LogRecord, Payload, Strategy, UsageQuery};
+use genesis_store::{GroupBy, Journal, LogField, LogFilter, LogRecord, Payload, Strategy, UsageQuery};
 
 use crate::support::{PATIENCE, Place, keep, payload, record};
 
@@ -102,12 +102,10 @@ fn cost_per_record() {
         };
         timed("newest 50", &|| drop(black_box(store.logs(&LogFilter::default()).unwrap())));
         timed("no match in all", &|| {
-            drop(black_box(
-                store.logs(&LogFilter { event_id: Some("none".into()), ..Default::default() }).unwrap(),
-            ));
+            drop(black_box(store.logs(&LogFilter::default().is(LogField::EventId, "none")).unwrap()));
         });
         timed("failures, none", &|| {
-            drop(black_box(store.logs(&LogFilter { success: Some(false), ..Default::default() }).unwrap()));
+            drop(black_box(store.logs(&LogFilter::default().is(LogField::Success, false)).unwrap()));
         });
         timed("usage by hour", &|| {
             drop(black_box(

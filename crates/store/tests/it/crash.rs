@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use genesis_store::{Journal, JournalOptions, LogFilter, Order, Store, UsageQuery};
+use genesis_store::{Direction, Journal, JournalOptions, LogFilter, Store, UsageQuery};
 
 use crate::support::{PATIENCE, Place, numbers, payload, record};
 
@@ -51,7 +51,7 @@ fn kill_loses_nothing_that_was_reported_written() {
         victim.wait().unwrap();
 
         let store = place.open();
-        let filter = LogFilter { order: Order::Oldest, limit: usize::MAX, ..Default::default() };
+        let filter = LogFilter { direction: Direction::Ascending, limit: usize::MAX, ..Default::default() };
         let found = numbers(&store.logs(&filter).unwrap());
         assert!(found.len() as u64 > reported, "{} of {reported}", found.len());
         assert_eq!(found, (0..found.len() as u64).collect::<Vec<_>>());

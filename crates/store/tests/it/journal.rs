@@ -12,14 +12,15 @@ use std::{
 };
 
 use genesis_store::{
-    GroupBy, Journal, JournalOptions, JournalStats, LogFilter, Order, Retention, Store, Strategy, UsageQuery,
+    Direction, GroupBy, Journal, JournalOptions, JournalStats, LogField, LogFilter, Retention, Store,
+    Strategy, UsageQuery,
 };
 use rusqlite::Connection;
 
 use crate::support::{PATIENCE, Place, id, keep, log_all, numbers, payload, record};
 
 fn oldest_first(store: &Store) -> Vec<u64> {
-    let filter = LogFilter { order: Order::Oldest, limit: usize::MAX, ..Default::default() };
+    let filter = LogFilter { direction: Direction::Ascending, limit: usize::MAX, ..Default::default() };
     numbers(&store.logs(&filter).unwrap())
 }
 
@@ -106,12 +107,8 @@ fn delete_oldest_keeps_the_newest_of_each_gateway() {
     }
     assert!(journal.flush(PATIENCE));
     let of = |gateway: &str| -> Vec<u64> {
-        let filter = LogFilter {
-            gateway: Some(gateway.into()),
-            order: Order::Oldest,
-            limit: 10_000,
-            ..Default::default()
-        };
+        let filter = LogFilter { direction: Direction::Ascending, limit: 10_000, ..Default::default() };
+        let filter = filter.is(LogField::Gateway, gateway);
         numbers(&store.logs(&filter).unwrap())
     };
     assert_eq!(of("rare"), (0..1_000).step_by(10).collect::<Vec<_>>());
@@ -143,9 +140,9 @@ fn a_lowered_limit_is_reached_in_slices_while_nothing_is_pushed() {
     let journal = Journal::start(
         &store,
         JournalOptions {
-            retention: Arc::new(move |_| Retention {
+            retention: Arc::new(move |_, _| Retention {
                 max_rows: asked.load(Ordering::Relaxed),
-                strategy: Strategy::DeleteOldest,
+                ..Retention::default()
             }),
             commit_interval: Duration::from_millis(5),
             ..Default::default()

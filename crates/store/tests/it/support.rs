@@ -77,6 +77,7 @@ pub(crate) fn record(number: u64) -> LogRecord {
         trace_id: Some("0af7651916cd43dd8448eb211c80319c".into()),
         simulated: false,
         attempts: Vec::new(),
+        ..LogRecord::default()
     }
 }
 
@@ -100,7 +101,7 @@ pub(crate) fn payload(record: &LogRecord, request: &[u8], response: &[u8]) -> Pa
 /// Keeps `max_rows` per gateway.
 pub(crate) fn keep(max_rows: u64, strategy: Strategy) -> JournalOptions {
     JournalOptions {
-        retention: Arc::new(move |_| Retention { max_rows, strategy }),
+        retention: Arc::new(move |_, _| Retention { max_rows, strategy, ..Retention::default() }),
         ..JournalOptions::default()
     }
 }

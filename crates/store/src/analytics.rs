@@ -164,6 +164,6 @@ impl Percentiles {
 impl Store {
     /// Sums and percentiles by group. Deleted records count; empty if nothing was ever logged.
     pub fn analytics(&self, query: &AnalyticsQuery) -> Result<Vec<AnalyticsRow>> {
-        self.log_database().analytics(query)
+        self.log_database().analytics(query, true)
     }
 }

@@ -7,7 +7,7 @@
 //! * [`record`]: one exchange as it is logged
 //! * [`journal`]: the only part the request path touches: a queue and the thread that empties it
 //! * [`health`]: whether the files are sound
-//! * `block`: details and bodies of many records, packed and compressed
+//! * `packed`: one record as bytes; `page`: many of them; `totals`: what is added up of them
 //! * [`filter`]: which records are wanted: conditions, order, paging
 //! * [`query`]: reading the log and the usage totals, deleting records
 //! * [`annotation`]: what is noted about records later, and corrected costs
@@ -17,7 +17,6 @@
 
 pub mod analytics;
 pub mod annotation;
-mod block;
 mod bytes;
 pub mod error;
 pub mod filter;
@@ -25,6 +24,8 @@ pub mod gateway;
 pub mod health;
 pub mod journal;
 pub mod key;
+mod packed;
+mod page;
 pub mod query;
 pub mod record;
 mod seal;
@@ -32,6 +33,7 @@ mod sketch;
 mod sqlite;
 pub mod store;
 pub mod token;
+mod totals;
 
 pub use analytics::{
     AnalyticsCondition, AnalyticsOrder, AnalyticsQuery, AnalyticsRow, Bucket, Dimension, Percentiles, Sums,

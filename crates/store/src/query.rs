@@ -1,8 +1,12 @@
 //! Reading the log: records by filter, one record with its bodies, usage by group.
 
+use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::{LogFilter, LogRecord, Payload, Result, Store, annotation::Annotation, filter::Head};
+use crate::{
+    AnalyticsCondition, AnalyticsOrder, AnalyticsQuery, AnalyticsRow, Bucket, Dimension, Direction,
+    LogFilter, LogRecord, Payload, Result, Store, Sums, annotation::Annotation, filter::Head,
+};
 
 /// What to add up.
 #[derive(Clone, Debug, Default)]
@@ -119,9 +123,75 @@ impl Store {
         self.log_database().delete(filter)
     }
 
-    /// Sums by group, from the per-minute totals (never from records, so deleted ones count): by key if it is a
-    /// time, else the most requests first.
+    /// Sums by group, from the totals (never from records, so deleted ones count): by key if it is a time, else the most
+    /// requests first. A shorter form of [`Store::analytics`].
     pub fn usage(&self, query: &UsageQuery) -> Result<Vec<UsageRow>> {
-        self.log_database().usage(query)
+        let rows = self.log_database().analytics(&query.to_analytics(), false)?;
+        Ok(rows.into_iter().map(|row| UsageRow::of(&row, query.group_by)).collect())
+    }
+}
+
+impl UsageQuery {
+    fn to_analytics(&self) -> AnalyticsQuery {
+        let (bucket, group_by) = match self.group_by {
+            GroupBy::Total => (None, vec![]),
+            GroupBy::Gateway => (None, vec![Dimension::Gateway]),
+            GroupBy::Provider => (None, vec![Dimension::Provider]),
+            GroupBy::Model => (None, vec![Dimension::Provider, Dimension::Model]),
+            GroupBy::Outcome => (None, vec![Dimension::Outcome]),
+            GroupBy::Day => (Some(Bucket::Day), vec![]),
+            GroupBy::Hour => (Some(Bucket::Hour), vec![]),
+            GroupBy::Minute => (Some(Bucket::Minute), vec![]),
+        };
+        let conditions = [
+            (Dimension::Gateway, self.gateway.clone()),
+            (Dimension::Provider, self.provider.clone()),
+            (Dimension::Model, self.model.clone()),
+            (Dimension::Cached, self.cached.map(|cached| cached.to_string())),
+            (Dimension::Simulated, self.simulated.map(|simulated| simulated.to_string())),
+        ];
+        AnalyticsQuery {
+            since_ms: self.since_ms,
+            until_ms: self.until_ms,
+            bucket,
+            group_by,
+            conditions: conditions
+                .into_iter()
+                .filter_map(|(dimension, value)| {
+                    Some(AnalyticsCondition { dimension, negated: false, values: vec![value?] })
+                })
+                .collect(),
+            order: if bucket.is_some() { AnalyticsOrder::Bucket } else { AnalyticsOrder::Requests },
+            direction: if bucket.is_some() { Direction::Ascending } else { Direction::Descending },
+            limit: 0,
+        }
+    }
+}
+
+impl UsageRow {
+    fn of(row: &AnalyticsRow, group_by: GroupBy) -> Self {
+        let format = match group_by {
+            GroupBy::Day => "%Y-%m-%d",
+            GroupBy::Hour => "%Y-%m-%dT%H:00Z",
+            _ => "%Y-%m-%dT%H:%MZ",
+        };
+        let key = match row.bucket_ms {
+            Some(ms) => Timestamp::from_millisecond(ms).unwrap_or_default().strftime(format).to_string(),
+            None => row.group.join("/"),
+        };
+        let Sums { requests, errors, cached, tokens_in, tokens_out, tokens_cached, .. } = row.sums;
+        let Sums { cost_nano_usd, unpriced, duration_ms, .. } = row.sums;
+        Self {
+            key,
+            requests,
+            errors,
+            cached,
+            tokens_in,
+            tokens_out,
+            tokens_cached,
+            cost_nano_usd,
+            unpriced,
+            duration_ms,
+        }
     }
 }

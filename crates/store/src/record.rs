@@ -141,7 +141,7 @@ impl Fault {
     }
 }
 
-/// How an exchange ended.
+/// How an exchange ended. The order is that of the stored numbers.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
@@ -159,6 +159,17 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// As it is stored; what is not known counts as the last.
+    pub(crate) fn of_number(number: u8) -> Self {
+        match number {
+            0 => Self::Success,
+            1 => Self::ProviderError,
+            2 => Self::Refused,
+            3 => Self::UpstreamBroken,
+            _ => Self::ClientLeft,
+        }
+    }
+
     /// As in JSON.
     pub fn name(self) -> &'static str {
         match self {

@@ -76,6 +76,13 @@ impl Compiled {
         range
     }
 
+    /// Whether the conditions on this number say no more than [`Compiled::range`].
+    pub(crate) fn is_range(&self, field: LogField) -> bool {
+        const BOUNDS: [Operator; 4] =
+            [Operator::Greater, Operator::AtLeast, Operator::Less, Operator::AtMost];
+        self.tests.iter().filter(|test| test.field == field).all(|test| BOUNDS.contains(&test.operator))
+    }
+
     /// Whether text in this field can match. For fields many records have in common.
     pub(crate) fn allows_text(&self, field: LogField, text: &str) -> bool {
         self.tests.iter().filter(|test| test.field == field).all(|test| test.holds(Found::Text(text)))
@@ -143,6 +150,9 @@ impl Test {
             (Values::Parts(parts), Found::Id(id)) => {
                 let text = id.to_string();
                 parts.iter().any(|part| has_part(&text, part))
+            }
+            (_, Found::IdText(id)) => {
+                self.holds_text(id.hyphenated().encode_lower(&mut Uuid::encode_buffer()))
             }
             (_, Found::Keys(json)) => self.some_entry(json, |key, _| self.holds_text(key)),
             (_, Found::Values(json)) => self.some_entry(json, |_, value| self.holds_text(&value_text(value))),
@@ -276,7 +286,7 @@ const EMPTY: Head<'static> = Head {
     usage: None,
     cost_nano_usd: None,
     metadata: "",
-    event_id: "",
+    event_id: Some(""),
     path: "",
     method: "",
     error: "",

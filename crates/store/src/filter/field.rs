@@ -115,6 +115,8 @@ pub(crate) enum Found<'a> {
     Number(Option<i64>),
     Flag(bool),
     Id(Uuid),
+    /// Text that is an id.
+    IdText(Uuid),
     /// JSON object; empty text if there is none.
     Keys(&'a str),
     Values(&'a str),
@@ -144,7 +146,8 @@ pub(crate) struct Head<'a> {
     pub(crate) cost_nano_usd: Option<i64>,
     /// JSON object; empty if there is none.
     pub(crate) metadata: &'a str,
-    pub(crate) event_id: &'a str,
+    /// `None`: the id as text.
+    pub(crate) event_id: Option<&'a str>,
     pub(crate) path: &'a str,
     pub(crate) method: &'a str,
     pub(crate) error: &'a str,
@@ -182,7 +185,7 @@ impl<'a> Head<'a> {
             LogField::Duration => Found::Number(Some(self.duration_ms.into())),
             LogField::FirstByte => Found::Number(self.first_byte_ms.map(i64::from)),
             LogField::Feedback => Found::Number(annotation.and_then(|of| of.feedback).map(i64::from)),
-            LogField::EventId => Found::Text(self.event_id),
+            LogField::EventId => self.event_id.map_or(Found::IdText(self.id), Found::Text),
             LogField::MetadataKey => Found::Keys(metadata),
             LogField::MetadataValue => Found::Values(metadata),
             LogField::Authentication => Found::Flag(!self.token_id.is_empty()),

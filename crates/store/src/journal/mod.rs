@@ -21,8 +21,8 @@ use std::{
 
 use crossbeam_queue::ArrayQueue;
 
-pub(crate) use self::batch::{Batch, Block};
-use crate::{LogRecord, Payload, Store};
+pub(crate) use self::batch::{Batch, Part};
+use crate::{LogRecord, Payload, Store, packed::Packed};
 
 /// How much a gateway's log may hold.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -144,9 +144,11 @@ impl Journal {
             shared.dropped_records.fetch_add(1, Ordering::Relaxed);
             return;
         }
+        let packed = Packed::of(&record);
+        drop(record);
         let payload = payload.filter(|payload| shared.make_room(payload_size(payload)));
         shared.pushed.fetch_add(1, Ordering::Relaxed);
-        if let Some(oldest) = shared.queue.force_push(Box::new(Entry { record, payload })) {
+        if let Some(oldest) = shared.queue.force_push(Box::new(Entry { packed, payload })) {
             shared.drop_record(&oldest);
         }
         // Either the writer sees the record before it parks, or we see that it has parked.
@@ -199,10 +201,10 @@ impl Drop for Journal {
     }
 }
 
-/// One push.
+/// One push: the record as bytes, so that one buffer changes hands instead of some twenty.
 #[derive(Debug)]
 struct Entry {
-    record: LogRecord,
+    packed: Packed,
     payload: Option<Payload>,
 }
 

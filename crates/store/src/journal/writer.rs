@@ -15,7 +15,10 @@ use std::{
 };
 
 use super::{Batch, Entry, JournalOptions, Shared, batch::Builder, payload_size};
-use crate::{Result, Store, sqlite::LogWriter};
+use crate::{
+    Result, Store,
+    sqlite::{LogWriter, Stored},
+};
 
 /// Ticks without work before parking: a steady trickle causes no wake-ups by the request path.
 const IDLE_TICKS: u32 = 4;
@@ -203,7 +206,7 @@ impl Writer {
                 &mut self.builder,
                 &mut self.backlog,
                 &self.options,
-                database.sizes(),
+                database.stored()?,
                 |bytes| {
                     self.backlog_payload_bytes -= bytes;
                     self.budget.spend(bytes);
@@ -212,7 +215,7 @@ impl Writer {
             )),
         };
         database.commit(batch, &self.options.retention)?;
-        self.shared.written.fetch_add(batch.rows.len() as u64, Ordering::Relaxed);
+        self.shared.written.fetch_add(batch.records, Ordering::Relaxed);
         self.shared.refused.fetch_add(batch.refused, Ordering::Relaxed);
         self.pending = None;
         Ok(())
@@ -248,7 +251,7 @@ impl Writer {
             self.drop_oldest();
         }
         if let Some(batch) = self.pending.take() {
-            let lost = batch.rows.len() as u64 + batch.refused;
+            let lost = batch.records + batch.refused;
             self.shared.dropped_records.fetch_add(lost, Ordering::Relaxed);
             self.shared.dropped_pushed.fetch_add(lost, Ordering::Relaxed);
         }
@@ -289,7 +292,7 @@ fn take_batch(
     builder: &mut Builder,
     backlog: &mut VecDeque<Box<Entry>>,
     options: &JournalOptions,
-    stored: &HashMap<String, u64>,
+    stored: &HashMap<Vec<u8>, Stored>,
     taken: impl FnOnce(usize),
 ) -> Batch {
     let count = backlog.len().min(options.commit_records.max(1));

@@ -1,377 +1,382 @@
-//! Reading records.
+//! Reading records: which pages can hold what is wanted, which of their records are, and those in full.
 
 use std::{
-    collections::BTreeMap,
-    path::PathBuf,
-    sync::{Mutex, PoisonError},
-    time::Duration,
+    collections::{BinaryHeap, HashMap},
+    ops::ControlFlow,
 };
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
 use super::{
-    Failure, FileId, LogWriter, count, file_id, open_readable, open_writable, outcome_of, schema::LOG, usage,
+    Failure, damaged,
+    pages::{self, LoadedPage, PAGE_COLUMNS, PageRow, page_row},
+    schema::SEQ_SHIFT,
 };
 use crate::{
-    AnalyticsQuery, AnalyticsRow, Correction, Dimension, Direction, Error, ErrorKind, LogField, LogFilter,
-    LogNote, LogOrder, LogRanges, LogRecord, Payload, Percentiles, Repriced, Result, Sums, UsageQuery,
-    UsageRow,
-    annotation::Annotation,
-    block,
-    filter::{Compiled, Found, Head, value_text},
-    sketch::Sketch,
+    Direction, Error, ErrorKind, LogField, LogFilter, LogOrder, LogRanges, LogRecord, Payload, Repriced,
+    annotation::{Annotation, Correction},
+    filter::{Compiled, Found, Head},
+    packed::{self, gateway_names, read_head},
+    page::decompress,
 };
 
-const BUSY: Duration = Duration::from_secs(5);
-/// Connections kept open between reads.
-const SPARE_CONNECTIONS: usize = 2;
+/// Pages remembered while records are put together.
+const REMEMBERED_PAGES: usize = 32;
 
-/// The log's file, for reading; [`Log::writer`] opens it for the journal.
-#[derive(Debug)]
-pub(crate) struct Log {
-    path: PathBuf,
-    spare: Mutex<Vec<(Option<FileId>, Connection)>>,
+/// Where a record is: its source, its page by its last sequence number, its own number.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Spot {
+    pub(super) source: i64,
+    pub(super) page: i64,
+    pub(super) seq: i64,
 }
 
-impl Log {
-    pub(crate) fn at(path: PathBuf) -> Self {
-        Self { path, spare: Mutex::default() }
-    }
+/// A filter, ready to be applied to one consistent state of the log.
+pub(super) struct Search<'a> {
+    connection: &'a Connection,
+    filter: &'a LogFilter,
+    compiled: Compiled,
+    /// Account and id by number.
+    sources: HashMap<i64, (String, String)>,
+    /// Of all records, if the filter or the order asks for them.
+    annotations: Option<HashMap<Uuid, Annotation>>,
+    /// Sequence numbers between these, exclusive.
+    after: i64,
+    before: i64,
+    /// Ids between these, exclusive: where the record that was named is gone.
+    after_id: Option<Uuid>,
+    before_id: Option<Uuid>,
+}
 
-    pub(crate) fn writer(&self, max_bytes: Option<u64>) -> Result<LogWriter> {
-        LogWriter::open(&self.path, max_bytes)
-    }
-
-    pub(crate) fn records(&self, filter: &LogFilter) -> Result<Vec<LogRecord>> {
+impl<'a> Search<'a> {
+    pub(super) fn new(connection: &'a Connection, filter: &'a LogFilter) -> Result<Self, Failure> {
         let compiled = Compiled::new(filter)?;
-        let mut found = self.all(filter, &compiled)?;
-        if filter.order != LogOrder::Recorded {
-            found.sort_by_cached_key(|record| sort_key(filter.order, record));
+        let mut search = Self {
+            connection,
+            filter,
+            compiled,
+            sources: sources(connection)?,
+            annotations: None,
+            after: i64::MIN,
+            before: i64::MAX,
+            after_id: None,
+            before_id: None,
+        };
+        for (id, seq, gone) in [
+            (filter.after, &mut search.after, &mut search.after_id),
+            (filter.before, &mut search.before, &mut search.before_id),
+        ] {
+            let Some(id) = id else { continue };
+            match find(connection, id, id)?.first() {
+                Some(spot) => *seq = spot.seq,
+                None => *gone = Some(id),
+            }
         }
-        if filter.direction == Direction::Descending {
-            found.reverse();
-        }
-        Ok(found.into_iter().skip(filter.offset).take(filter.limit_or_default()).collect())
+        // What was created at a time has no smaller sequence number.
+        let since = search.compiled.range(LogField::CreatedAt).0.clamp(0, i64::MAX >> SEQ_SHIFT);
+        search.after = search.after.max((since << SEQ_SHIFT) - 1);
+        Ok(search)
     }
 
-    fn all(&self, filter: &LogFilter, compiled: &Compiled) -> Result<Vec<LogRecord>> {
-        self.read(|connection| {
-            let sql = format!("SELECT {COLUMNS} FROM record ORDER BY seq");
-            let mut statement = connection.prepare_cached(&sql)?;
-            let mut rows = statement.query([])?;
-            let mut blocks = Blocks { connection, current: None };
-            let mut records = Vec::new();
+    /// Where the wanted records are, in the filter's order.
+    pub(super) fn spots(&mut self, limit: usize) -> Result<Vec<Spot>, Failure> {
+        if self.compiled.needs_annotations()
+            || matches!(self.filter.order, LogOrder::Feedback | LogOrder::Cost)
+        {
+            self.annotations = annotations(self.connection)?;
+        }
+        match self.filter.order {
+            LogOrder::Recorded => self.recorded(limit),
+            order => self.sorted(order, limit),
+        }
+    }
+
+    /// In the order of recording: pages of several gateways are read side by side, as far as needed.
+    fn recorded(&self, limit: usize) -> Result<Vec<Spot>, Failure> {
+        let ascending = self.filter.direction == Direction::Ascending;
+        // The larger comes first.
+        let rank = |seq: i64| if ascending { -seq } else { seq };
+        let mut found = Vec::new();
+        let mut skipped = 0;
+        let mut open: Vec<Option<(LoadedPage, usize)>> = Vec::new();
+        let mut next_records: BinaryHeap<(i64, usize)> = BinaryHeap::new();
+        let mut statement = self.connection.prepare_cached(&self.pages_sql())?;
+        let mut rows = statement.query([self.after, self.before])?;
+        let mut next_page = || -> Result<Option<PageRow>, Failure> {
             while let Some(row) = rows.next()? {
-                records.push(record(row, &mut blocks, false)?.0);
-            }
-            let position = |id| records.iter().position(|record: &LogRecord| record.id == id);
-            let before = filter.before.map(|id| (id, position(id)));
-            let after = filter.after.map(|id| (id, position(id)));
-            let mut kept = Vec::new();
-            for (at, record) in records.iter().enumerate() {
-                let inside = before.is_none_or(|(id, edge)| edge.map_or(record.id < id, |edge| at < edge))
-                    && after.is_none_or(|(id, edge)| edge.map_or(record.id > id, |edge| at > edge));
-                let annotation = annotation(connection, record.id)?;
-                let metadata = metadata_text(record);
-                if inside && compiled.matches(&head(record, &metadata), Some(&annotation)) {
-                    kept.push(merged(record.clone(), &annotation));
+                let row = page_row(row)?;
+                if self.allows(&row) {
+                    return Ok(Some(row));
                 }
             }
-            Ok(kept)
-        })
-    }
-
-    pub(crate) fn count(&self, filter: &LogFilter) -> Result<u64> {
-        Ok(self.all(filter, &Compiled::new(filter)?)?.len() as u64)
-    }
-
-    pub(crate) fn ranges(&self, filter: &LogFilter) -> Result<LogRanges> {
-        let mut ranges = LogRanges::default();
-        for record in self.all(filter, &Compiled::new(filter)?)? {
-            ranges.add(&head(&record, ""), None);
+            Ok(None)
+        };
+        let mut next = next_page()?;
+        loop {
+            // Every page that may hold something before what is next.
+            while let Some(row) = next.take() {
+                let edge = rank(if ascending { row.zone.first_seq } else { row.zone.last_seq });
+                if next_records.peek().is_some_and(|(best, _)| *best > edge) {
+                    next = Some(row);
+                    break;
+                }
+                let mut page = pages::load(self.connection, row)?;
+                if ascending {
+                    page.frames.reverse();
+                }
+                if let Some(frame) = page.frames.last() {
+                    next_records.push((rank(frame.seq), open.len()));
+                    open.push(Some((page, 0)));
+                }
+                next = next_page()?;
+            }
+            let Some((_, at)) = next_records.pop() else { break };
+            let Some((page, _)) = &mut open[at] else { continue };
+            let Some(frame) = page.frames.pop() else { continue };
+            if self.accepts(frame.seq, &page.heads[frame.head.clone()])?.is_some() {
+                if skipped < self.filter.offset {
+                    skipped += 1;
+                } else {
+                    found.push(Spot {
+                        source: page.row.source,
+                        page: page.row.zone.last_seq,
+                        seq: frame.seq,
+                    });
+                    if found.len() >= limit {
+                        break;
+                    }
+                }
+            }
+            match page.frames.last() {
+                Some(frame) => next_records.push((rank(frame.seq), at)),
+                None => open[at] = None,
+            }
         }
+        Ok(found)
+    }
+
+    /// By a field: of all that match, the first `offset + limit` are kept.
+    fn sorted(&self, order: LogOrder, limit: usize) -> Result<Vec<Spot>, Failure> {
+        let ascending = self.filter.direction == Direction::Ascending;
+        let keep = self.filter.offset.saturating_add(limit);
+        let mut found: Vec<(SortKey, Spot)> = Vec::new();
+        // Nothing beyond this can still be among the first.
+        let mut worst: Option<i64> = None;
+        let compare = |one: &(SortKey, Spot), two: &(SortKey, Spot)| {
+            let order = one.0.cmp(&two.0).then(one.1.seq.cmp(&two.1.seq));
+            if ascending { order } else { order.reverse() }
+        };
+        self.each_page(&mut |row| {
+            if let (LogOrder::CreatedAt, Some(worst)) = (order, worst) {
+                // A sequence number is never less than the time of its record, and pages come in their order.
+                if !ascending && row.zone.last_seq >> SEQ_SHIFT < worst {
+                    return Ok(ControlFlow::Break(()));
+                }
+                let (first, last) = (row.zone.first_ms, row.zone.last_ms);
+                if if ascending { first > worst } else { last < worst } {
+                    return Ok(ControlFlow::Continue(()));
+                }
+            }
+            let (source, last_seq) = (row.source, row.zone.last_seq);
+            self.each_record(row, &mut |seq, head, annotation| {
+                found.push((sort_key(order, head, annotation), Spot { source, page: last_seq, seq }));
+            })?;
+            if found.len() / 2 >= keep.max(512) {
+                found.select_nth_unstable_by(keep, compare);
+                found.truncate(keep);
+            }
+            if order == LogOrder::CreatedAt && found.len() >= keep && keep > 0 {
+                let (_, (key, _), _) = found.select_nth_unstable_by(keep - 1, compare);
+                worst = key.0;
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        found.sort_unstable_by(compare);
+        Ok(found.into_iter().skip(self.filter.offset).take(limit).map(|(_, spot)| spot).collect())
+    }
+
+    /// How many match. Pages of which all must match are not read.
+    pub(super) fn count(&mut self) -> Result<u64, Failure> {
+        const OF_PAGES: [LogField; 3] = [LogField::Account, LogField::Gateway, LogField::CreatedAt];
+        let (since, until) = self.compiled.range(LogField::CreatedAt);
+        let by_page = !self.compiled.asks_beyond(&OF_PAGES)
+            && self.compiled.is_range(LogField::CreatedAt)
+            && [self.filter.after, self.filter.before].iter().all(Option::is_none);
+        if self.compiled.needs_annotations() {
+            self.annotations = annotations(self.connection)?;
+        }
+        let mut matching = 0;
+        self.each_page(&mut |row| {
+            if by_page && since <= row.zone.first_ms && row.zone.last_ms <= until {
+                matching += row.zone.records;
+            } else {
+                self.each_record(row, &mut |_, _, _| matching += 1)?;
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(matching)
+    }
+
+    pub(super) fn ranges(&mut self) -> Result<LogRanges, Failure> {
+        self.annotations = annotations(self.connection)?;
+        let mut ranges = LogRanges::default();
+        self.each_page(&mut |row| {
+            self.each_record(row, &mut |_, head, annotation| ranges.add(head, annotation))?;
+            Ok(ControlFlow::Continue(()))
+        })?;
         Ok(ranges)
     }
 
-    pub(crate) fn delete(&self, filter: &LogFilter) -> Result<u64> {
-        let limit = if filter.limit == 0 { usize::MAX } else { filter.limit };
-        let doomed = self.records(&LogFilter { limit, ..filter.clone() })?;
-        let connection = open_writable(&self.path, &LOG, BUSY)?;
-        let delete = || -> Result<(), Failure> {
-            for slice in doomed.chunks(200) {
-                let transaction = connection.unchecked_transaction()?;
-                for record in slice {
-                    transaction.execute("DELETE FROM record WHERE id = ?", [record.id.as_bytes()])?;
-                    transaction.execute("DELETE FROM annotation WHERE id = ?", [record.id.as_bytes()])?;
-                }
-                transaction.commit()?;
+    /// Every page that may hold something wanted.
+    fn each_page(
+        &self,
+        visit: &mut dyn FnMut(PageRow) -> Result<ControlFlow<()>, Failure>,
+    ) -> Result<(), Failure> {
+        let mut statement = self.connection.prepare_cached(&self.pages_sql())?;
+        let mut rows = statement.query([self.after, self.before])?;
+        while let Some(row) = rows.next()? {
+            let row = page_row(row)?;
+            if self.allows(&row) && visit(row)?.is_break() {
+                break;
             }
-            Ok(())
-        };
-        delete().map_err(|failure| failure.explain(&self.path))?;
-        Ok(doomed.len() as u64)
-    }
-
-    pub(crate) fn annotate(&self, id: Uuid, note: &LogNote) -> Result<bool> {
-        if self.record(&id.to_string())?.is_none() {
-            return Ok(false);
         }
-        let connection = open_writable(&self.path, &LOG, BUSY)?;
-        let metadata = note.metadata.as_ref().map(|map| serde_json::Value::Object(map.clone()).to_string());
-        connection
-            .execute(
-                "INSERT INTO annotation (id, feedback, score, metadata) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT DO UPDATE SET feedback = ifnull(?2, feedback), score = ifnull(?3, score),
-                    metadata = ifnull(?4, metadata)",
-                params![id.as_bytes(), note.feedback, note.score, metadata],
-            )
-            .map_err(|error| Failure::from(error).explain(&self.path))?;
-        Ok(true)
+        Ok(())
     }
 
-    pub(crate) fn correct_costs(&self, corrections: &[Correction], at_ms: i64) -> Result<u64> {
-        let connection = open_writable(&self.path, &LOG, BUSY)?;
-        let mut corrected = 0;
-        for correction in corrections {
-            let text = serde_json::to_string(correction).unwrap_or_default();
-            corrected += connection
-                .execute(
-                    "INSERT INTO annotation (id, correction, corrected_at_ms) VALUES (?1, ?2, ?3)
-                     ON CONFLICT DO UPDATE SET correction = ?2, corrected_at_ms = ?3",
-                    params![correction.id.as_bytes(), text, at_ms],
-                )
-                .map_err(|error| Failure::from(error).explain(&self.path))? as u64;
-        }
-        Ok(corrected)
-    }
-
-    pub(crate) fn analytics(&self, query: &AnalyticsQuery) -> Result<Vec<AnalyticsRow>> {
-        let everything = LogFilter::default();
-        let mut groups: BTreeMap<(Option<i64>, Vec<String>), (Sums, Sketch, Sketch)> = BTreeMap::new();
-        for record in self.all(&everything, &Compiled::new(&everything)?)? {
-            let value = |dimension: &Dimension| -> Option<String> {
-                Some(match dimension {
-                    Dimension::Account => record.account.clone(),
-                    Dimension::Gateway => record.gateway.clone(),
-                    Dimension::Provider => record.provider.clone(),
-                    Dimension::Model => record.model.clone(),
-                    Dimension::Status => record.status.to_string(),
-                    Dimension::Outcome => record.outcome.name().to_owned(),
-                    Dimension::Cached => record.cached.to_string(),
-                    Dimension::Simulated => record.simulated.to_string(),
-                    Dimension::Token => record.token_id.clone(),
-                    Dimension::Metadata(key) => value_text(record.metadata.get(key)?),
-                })
-            };
-            let at = record.created_at_ms;
-            let inside = query.since_ms.is_none_or(|since| at >= since)
-                && query.until_ms.is_none_or(|until| at < until)
-                && query.conditions.iter().all(|condition| {
-                    value(&condition.dimension)
-                        .is_some_and(|value| condition.values.contains(&value) != condition.negated)
-                });
-            let group: Option<Vec<String>> = query.group_by.iter().map(value).collect();
-            let (true, Some(group)) = (inside, group) else { continue };
-            let bucket = query.bucket.map(|bucket| at.div_euclid(bucket.length_ms()) * bucket.length_ms());
-            let (sums, duration, first_byte) = groups.entry((bucket, group)).or_default();
-            let usage = record.usage.unwrap_or_default();
-            sums.add(&Sums {
-                requests: 1,
-                errors: (record.outcome != crate::Outcome::Success).into(),
-                cached: record.cached.into(),
-                tokens_in: usage.tokens_in(),
-                tokens_out: usage.tokens_out(),
-                cost_nano_usd: record.cost_nano_usd.unwrap_or_default(),
-                duration_ms: record.duration_ms.into(),
-                ..Sums::default()
-            });
-            duration.add(record.duration_ms);
-            record.first_byte_ms.into_iter().for_each(|ms| first_byte.add(ms));
-        }
-        let rows =
-            groups.into_iter().map(|((bucket_ms, group), (sums, duration, first_byte))| AnalyticsRow {
-                bucket_ms,
-                group,
-                sums,
-                duration: Percentiles::of(&duration),
-                first_byte: Percentiles::of(&first_byte),
-            });
-        Ok(rows.collect())
-    }
-
-    pub(crate) fn record(&self, id: &str) -> Result<Option<(LogRecord, Option<Payload>)>> {
-        let (first, last) = id_range(id)?;
-        self.read(|connection| {
-            let sql = format!("SELECT {COLUMNS} FROM record WHERE id BETWEEN ? AND ? ORDER BY id LIMIT 2");
-            let mut statement = connection.prepare_cached(&sql)?;
-            let mut rows = statement.query([first.as_bytes(), last.as_bytes()])?;
-            let mut blocks = Blocks { connection, current: None };
-            let Some(row) = rows.next()? else { return Ok(None) };
-            let (record, payload) = record(row, &mut blocks, true)?;
-            let annotation = annotation(connection, record.id)?;
-            let found = (merged(record, &annotation), payload);
-            if first != last && rows.next()?.is_some() {
-                let message = format!("several records have an id that starts with `{id}`; give more of it");
-                return Err(Error::new(ErrorKind::Invalid, message).into());
+    /// Every record of a page that is wanted.
+    fn each_record(
+        &self,
+        row: PageRow,
+        visit: &mut dyn FnMut(i64, &Head<'_>, Option<&Annotation>),
+    ) -> Result<(), Failure> {
+        let page = pages::load(self.connection, row)?;
+        for frame in &page.frames {
+            if let Some((head, annotation)) = self.accepts(frame.seq, &page.heads[frame.head.clone()])? {
+                visit(frame.seq, &head, annotation);
             }
-            Ok(Some(found))
-        })
-    }
-
-    pub(crate) fn usage(&self, query: &UsageQuery) -> Result<Vec<UsageRow>> {
-        self.read(|connection| Ok(usage::usage(connection, query)?))
-    }
-
-    /// Runs `read` on one consistent state of the log. The default if there is no log yet.
-    fn read<T: Default>(&self, read: impl FnOnce(&Connection) -> Result<T, Failure>) -> Result<T> {
-        let Some((file, connection)) = self.connection()? else {
-            return Ok(T::default());
-        };
-        let run = || -> Result<T, Failure> {
-            let transaction = connection.unchecked_transaction()?;
-            let value = read(&transaction)?;
-            transaction.commit()?;
-            Ok(value)
-        };
-        let value = run().map_err(|failure| failure.explain(&self.path))?;
-        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        if spare.len() < SPARE_CONNECTIONS {
-            spare.push((file, connection));
         }
-        Ok(value)
+        Ok(())
     }
 
-    fn connection(&self) -> Result<Option<(Option<FileId>, Connection)>> {
-        let file = file_id(&self.path);
-        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        // A file that was deleted and begun anew is another log.
-        spare.retain(|(opened, _)| *opened == file);
-        if let Some(connection) = spare.pop() {
-            return Ok(Some(connection));
-        }
-        drop(spare);
-        if file.is_none() {
+    fn pages_sql(&self) -> String {
+        let order = match self.filter.direction {
+            Direction::Descending => "last_seq DESC",
+            Direction::Ascending => "first_seq",
+        };
+        format!("SELECT {PAGE_COLUMNS} FROM page WHERE last_seq > ? AND first_seq < ? ORDER BY {order}")
+    }
+
+    /// Whether the page may hold something wanted, by its bounds.
+    fn allows(&self, row: &PageRow) -> bool {
+        let zone = &row.zone;
+        let (since, until) = self.compiled.range(LogField::CreatedAt);
+        let source = self.sources.get(&row.source);
+        zone.last_ms >= since
+            && zone.first_ms <= until
+            && (zone.failures > 0 || !self.compiled.wants_failures())
+            && source.is_none_or(|(account, gateway)| {
+                self.compiled.allows_text(LogField::Account, account)
+                    && self.compiled.allows_text(LogField::Gateway, gateway)
+            })
+            && self
+                .compiled
+                .ids()
+                .is_none_or(|ids| ids.iter().any(|id| (zone.first_id..=zone.last_id).contains(id)))
+    }
+
+    /// The record's head if it is wanted, and what was noted about it.
+    fn accepts<'h>(
+        &'h self,
+        seq: i64,
+        raw: &'h [u8],
+    ) -> Result<Option<(Head<'h>, Option<&'h Annotation>)>, Failure> {
+        if seq <= self.after || seq >= self.before {
             return Ok(None);
         }
-        match open_readable(&self.path, &LOG, BUSY) {
-            Ok(connection) => Ok(Some((file, connection))),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
+        let head = read_head(raw).ok_or_else(|| damaged("a record"))?;
+        if self.after_id.is_some_and(|edge| head.id <= edge)
+            || self.before_id.is_some_and(|edge| head.id >= edge)
+        {
+            return Ok(None);
         }
-    }
-}
-
-/// In the order [`record`] reads them.
-const COLUMNS: &str =
-    "id, created_at_ms, gateway, provider, model, path, status, outcome, error, cached, simulated,
-    duration_ms, cost_nano_usd, event_id, token_id, metadata, block, at";
-
-fn annotation(connection: &Connection, id: Uuid) -> rusqlite::Result<Annotation> {
-    let mut statement = connection.prepare_cached(
-        "SELECT feedback, score, metadata, correction, corrected_at_ms FROM annotation WHERE id = ?",
-    )?;
-    let found = statement.query_row([id.as_bytes()], |row| {
-        let correction: Option<String> = row.get(3)?;
-        Ok(Annotation {
-            feedback: row.get(0)?,
-            score: row.get(1)?,
-            metadata_text: row.get(2)?,
-            repriced: correction.and_then(|text| serde_json::from_str(&text).ok()),
-            repriced_at_ms: row.get::<_, Option<i64>>(4)?.unwrap_or_default(),
-        })
-    });
-    Ok(found.optional()?.unwrap_or_default())
-}
-
-fn merged(mut record: LogRecord, annotation: &Annotation) -> LogRecord {
-    record.feedback = annotation.feedback;
-    record.score = annotation.score;
-    if let Some(text) = &annotation.metadata_text {
-        record.metadata = serde_json::from_str(text).unwrap_or_default();
-    }
-    if let Some(correction) = &annotation.repriced {
-        record.repriced = Some(Repriced {
-            at_ms: annotation.repriced_at_ms,
-            original_cost_nano_usd: record.cost_nano_usd,
-            original_price_id: record.price_id.take(),
-            original_price_formula: record.price_formula.take(),
-        });
-        record.cost_nano_usd = correction.cost_nano_usd;
-        record.price_id.clone_from(&correction.price_id);
-        record.price_formula.clone_from(&correction.price_formula);
-    }
-    record
-}
-
-fn metadata_text(record: &LogRecord) -> String {
-    if record.metadata.is_empty() {
-        return String::new();
-    }
-    serde_json::to_string(&record.metadata).unwrap_or_default()
-}
-
-fn head<'a>(record: &'a LogRecord, metadata: &'a str) -> Head<'a> {
-    Head {
-        id: record.id,
-        created_at_ms: record.created_at_ms,
-        account: &record.account,
-        gateway: &record.gateway,
-        provider: &record.provider,
-        model: &record.model,
-        token_id: &record.token_id,
-        status: record.status,
-        outcome: record.outcome,
-        cached: record.cached,
-        simulated: record.simulated,
-        stream: record.stream,
-        custom_cost: record.custom_cost,
-        dialect: record.dialect,
-        step: record.step,
-        duration_ms: record.duration_ms,
-        first_byte_ms: record.first_byte_ms,
-        usage: record.usage,
-        cost_nano_usd: record.cost_nano_usd,
-        metadata,
-        event_id: &record.event_id,
-        path: &record.path,
-        method: &record.method,
-        error: &record.error,
-        user_agent: &record.user_agent,
-        request_content_type: &record.request_content_type,
-        response_content_type: &record.response_content_type,
+        let annotation = self.annotations.as_ref().and_then(|all| all.get(&head.id));
+        Ok(self.compiled.matches(&head, annotation).then_some((head, annotation)))
     }
 }
 
 /// Numbers that are missing come before all.
-fn sort_key(order: LogOrder, record: &LogRecord) -> (Option<i64>, String) {
-    let number = |number: Option<i64>| (number, String::new());
-    let tokens =
-        |of: fn(&genesis_wire::Usage) -> u64| number(record.usage.as_ref().map(|usage| of(usage) as i64));
-    match order {
-        LogOrder::Recorded => (None, String::new()),
-        LogOrder::CreatedAt => number(Some(record.created_at_ms)),
-        LogOrder::Provider => (None, record.provider.clone()),
-        LogOrder::Model => (None, record.model.clone()),
-        LogOrder::ModelType => {
-            let head = head(record, "");
-            match head.find(LogField::ModelType, None) {
-                Found::Text(text) => (None, text.to_owned()),
-                _ => (None, String::new()),
+type SortKey = (Option<i64>, Box<str>);
+
+fn sort_key(order: LogOrder, head: &Head<'_>, annotation: Option<&Annotation>) -> SortKey {
+    let field = match order {
+        LogOrder::Recorded | LogOrder::CreatedAt => LogField::CreatedAt,
+        LogOrder::Provider => LogField::Provider,
+        LogOrder::Model => LogField::Model,
+        LogOrder::ModelType => LogField::ModelType,
+        LogOrder::Success => LogField::Success,
+        LogOrder::Cached => LogField::Cached,
+        LogOrder::Cost => LogField::Cost,
+        LogOrder::TokensIn => LogField::TokensIn,
+        LogOrder::TokensOut => LogField::TokensOut,
+        LogOrder::Duration => LogField::Duration,
+        LogOrder::Feedback => LogField::Feedback,
+    };
+    match head.find(field, annotation) {
+        Found::Text(text) => (None, text.into()),
+        Found::Number(number) => (number, "".into()),
+        Found::Flag(flag) => (Some(flag.into()), "".into()),
+        Found::Id(_) | Found::IdText(_) | Found::Keys(_) | Found::Values(_) => (None, "".into()),
+    }
+}
+
+/// Account and id of every source.
+pub(super) fn sources(connection: &Connection) -> rusqlite::Result<HashMap<i64, (String, String)>> {
+    let mut statement = connection.prepare_cached("SELECT number, key FROM source")?;
+    let rows = statement.query_map([], |row| {
+        let key: Vec<u8> = row.get(1)?;
+        let (account, id) = gateway_names(&key);
+        Ok((row.get(0)?, (account.to_owned(), id.to_owned())))
+    })?;
+    rows.collect()
+}
+
+/// Where the records are whose ids lie between these.
+pub(super) fn find(connection: &Connection, first: Uuid, last: Uuid) -> Result<Vec<Spot>, Failure> {
+    let sql = format!("SELECT {PAGE_COLUMNS} FROM page WHERE first_id <= ? AND last_id >= ?");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map([last.as_bytes(), first.as_bytes()], page_row)?;
+    let mut spots = Vec::new();
+    for row in rows {
+        let page = pages::load(connection, row?)?;
+        for frame in &page.frames {
+            let figures = packed::read_figures(&page.heads[frame.head.clone()]);
+            if figures.is_some_and(|figures| (first..=last).contains(&figures.id)) {
+                spots.push(Spot { source: page.row.source, page: page.row.zone.last_seq, seq: frame.seq });
             }
         }
-        LogOrder::Success => number(Some((record.outcome == crate::Outcome::Success).into())),
-        LogOrder::Cached => number(Some(record.cached.into())),
-        LogOrder::Cost => number(record.cost_nano_usd),
-        LogOrder::TokensIn => tokens(genesis_wire::Usage::tokens_in),
-        LogOrder::TokensOut => tokens(genesis_wire::Usage::tokens_out),
-        LogOrder::Duration => number(Some(record.duration_ms.into())),
-        LogOrder::Feedback => number(record.feedback.map(i64::from)),
+    }
+    Ok(spots)
+}
+
+/// One record with its bodies, by the beginning of its id.
+pub(super) fn record(
+    connection: &Connection,
+    id: &str,
+) -> Result<Option<(LogRecord, Option<Payload>)>, Failure> {
+    let (first, last) = id_range(id)?;
+    match find(connection, first, last)?.as_slice() {
+        [] => Ok(None),
+        [spot] => Ok(Records::new(connection)?.read(*spot, true)?),
+        _ => {
+            let message = format!("several records have an id that starts with `{id}`; give more of it");
+            Err(Error::new(ErrorKind::Invalid, message).into())
+        }
     }
 }
 
 /// First and last id that start with the hex digits of `text`.
-fn id_range(text: &str) -> Result<(Uuid, Uuid)> {
+fn id_range(text: &str) -> crate::Result<(Uuid, Uuid)> {
     let digits: String = text.chars().filter(|character| *character != '-').collect();
     let id = |fill: &str| {
         Uuid::try_parse(&format!("{digits}{}", fill.repeat(32usize.saturating_sub(digits.len()))))
@@ -385,74 +390,119 @@ fn id_range(text: &str) -> Result<(Uuid, Uuid)> {
     }
 }
 
-fn record(
-    row: &Row<'_>,
-    blocks: &mut Blocks<'_>,
-    with_payload: bool,
-) -> Result<(LogRecord, Option<Payload>), Failure> {
-    let id: [u8; 16] = row.get(0)?;
-    let metadata: Option<String> = row.get(15)?;
-    let mut record = LogRecord {
-        id: Uuid::from_bytes(id),
-        created_at_ms: row.get(1)?,
-        gateway: row.get(2)?,
-        provider: row.get(3)?,
-        model: row.get(4)?,
-        path: row.get(5)?,
-        status: row.get(6)?,
-        outcome: outcome_of(row.get(7)?),
-        error: row.get(8)?,
-        cached: row.get(9)?,
-        simulated: row.get(10)?,
-        duration_ms: row.get(11)?,
-        cost_nano_usd: row.get(12)?,
-        event_id: row.get(13)?,
-        token_id: row.get(14)?,
-        metadata: metadata.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
-        // The rest is in the block.
-        ..LogRecord::default()
-    };
-    let at = usize::try_from(count(row, 17)?).unwrap_or(usize::MAX);
-    let entry = blocks.load(row.get(16)?)?.get(at..).unwrap_or_default();
-    match block::unpack(entry, &mut record, with_payload) {
-        Some(payload) => Ok((record, payload)),
-        None => Err(damaged(&record.id.to_string())),
-    }
-}
-
-/// Decompresses blocks; keeps the last, because neighbours share it.
-struct Blocks<'a> {
+/// Puts records together from where their parts are; remembers the last pages, because neighbours share them.
+pub(super) struct Records<'a> {
     connection: &'a Connection,
-    current: Option<(i64, Vec<u8>)>,
+    annotated: bool,
+    pages: HashMap<i64, (LoadedPage, Vec<u8>)>,
 }
 
-impl Blocks<'_> {
-    fn load(&mut self, id: i64) -> Result<&[u8], Failure> {
-        let current = match self.current.take() {
-            Some(current) if current.0 == id => current,
-            _ => (id, self.decompress(id)?),
-        };
-        Ok(&self.current.insert(current).1)
+impl<'a> Records<'a> {
+    pub(super) fn new(connection: &'a Connection) -> rusqlite::Result<Self> {
+        Ok(Self { connection, annotated: pages::has_annotations(connection)?, pages: HashMap::new() })
     }
 
-    fn decompress(&self, id: i64) -> Result<Vec<u8>, Failure> {
-        let mut statement = self.connection.prepare_cached("SELECT length, data FROM block WHERE id = ?")?;
-        let mut rows = statement.query([id])?;
-        let Some(row) = rows.next()? else {
-            return Err(damaged(&format!("block {id}")));
-        };
-        let length = usize::try_from(count(row, 0)?).unwrap_or(usize::MAX);
-        let data = row.get_ref(1)?.as_blob().unwrap_or_default();
-        // lz4 expands 255-fold at most; a larger length is damage, not a reason to allocate.
-        if length > data.len().saturating_mul(255) {
-            return Err(damaged(&format!("block {id}")));
+    /// As they were recorded, whatever was noted later.
+    pub(super) fn without_notes(mut self) -> Self {
+        self.annotated = false;
+        self
+    }
+
+    /// The record, merged with what was noted about it; `None` if it is gone.
+    pub(super) fn read(
+        &mut self,
+        spot: Spot,
+        with_payload: bool,
+    ) -> Result<Option<(LogRecord, Option<Payload>)>, Failure> {
+        if !self.pages.contains_key(&spot.page) {
+            let sql = format!("SELECT {PAGE_COLUMNS} FROM page WHERE last_seq = ?");
+            let mut statement = self.connection.prepare_cached(&sql)?;
+            let Some(row) = statement.query_row([spot.page], page_row).optional()? else { return Ok(None) };
+            let details = pages::details(self.connection, &row)?;
+            if self.pages.len() >= REMEMBERED_PAGES {
+                self.pages.clear();
+            }
+            self.pages.insert(spot.page, (pages::load(self.connection, row)?, details));
         }
-        lz4_flex::block::decompress(data, length).map_err(|_| damaged(&format!("block {id}")))
+        let Some((page, details)) = self.pages.get(&spot.page) else { return Ok(None) };
+        let Ok(at) = page.frames.binary_search_by_key(&spot.seq, |frame| frame.seq) else { return Ok(None) };
+        let frame = &page.frames[at];
+        let details = details.get(frame.details.clone()).unwrap_or_default();
+        let mut record = packed::read_record(&page.heads[frame.head.clone()], details)
+            .ok_or_else(|| damaged("a record"))?;
+        let payload = match frame.bodies.filter(|_| with_payload) {
+            Some(place) => {
+                let block = bodies(self.connection, place.block)?;
+                let raw = block.get(place.offset..).unwrap_or_default();
+                let (payload, _) = packed::read_bodies(raw, record.id, &record.gateway)
+                    .ok_or_else(|| damaged(&format!("the bodies of {}", record.id)))?;
+                Some(payload)
+            }
+            None => None,
+        };
+        if self.annotated {
+            let annotation = annotation(self.connection, record.id)?;
+            merge(&mut record, annotation);
+        }
+        Ok(Some((record, payload)))
     }
 }
 
-fn damaged(what: &str) -> Failure {
-    let message =
-        format!("the log is damaged at {what}; restore it from a backup, or move it away to start afresh");
-    Failure::Ours(Error::new(ErrorKind::Corrupt, message))
+/// A block of bodies.
+pub(super) fn bodies(connection: &Connection, block: i64) -> Result<Vec<u8>, Failure> {
+    let mut statement = connection.prepare_cached("SELECT data FROM bodies WHERE number = ?")?;
+    let mut rows = statement.query([block])?;
+    let row = rows.next()?.ok_or_else(|| damaged(&format!("block {block}")))?;
+    decompress(row.get_ref(0)?.as_blob().unwrap_or_default())
+        .ok_or_else(|| damaged(&format!("block {block}")))
+}
+
+const ANNOTATION: &str = "SELECT id, feedback, score, metadata, correction, corrected_at_ms FROM annotation";
+
+fn annotation_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<(Uuid, Annotation)> {
+    let correction: Option<String> = row.get(4)?;
+    let correction: Option<Correction> = correction.and_then(|text| serde_json::from_str(&text).ok());
+    let annotation = Annotation {
+        feedback: row.get(1)?,
+        score: row.get(2)?,
+        metadata_text: row.get(3)?,
+        repriced: correction,
+        repriced_at_ms: row.get::<_, Option<i64>>(5)?.unwrap_or_default(),
+    };
+    Ok((Uuid::from_bytes(row.get(0)?), annotation))
+}
+
+fn annotation(connection: &Connection, id: Uuid) -> rusqlite::Result<Annotation> {
+    let mut statement = connection.prepare_cached(&format!("{ANNOTATION} WHERE id = ?"))?;
+    let found = statement.query_row(params![id.as_bytes()], annotation_row).optional()?;
+    Ok(found.map(|(_, annotation)| annotation).unwrap_or_default())
+}
+
+/// Everything that was noted; `None` if nothing was.
+fn annotations(connection: &Connection) -> Result<Option<HashMap<Uuid, Annotation>>, Failure> {
+    if !pages::has_annotations(connection)? {
+        return Ok(None);
+    }
+    let mut statement = connection.prepare_cached(ANNOTATION)?;
+    Ok(Some(statement.query_map([], annotation_row)?.collect::<rusqlite::Result<_>>()?))
+}
+
+/// Puts what was noted into the record.
+fn merge(record: &mut LogRecord, annotation: Annotation) {
+    record.feedback = annotation.feedback;
+    record.score = annotation.score;
+    if let Some(text) = &annotation.metadata_text {
+        record.metadata = serde_json::from_str(text).unwrap_or_default();
+    }
+    if let Some(correction) = annotation.repriced {
+        record.repriced = Some(Repriced {
+            at_ms: annotation.repriced_at_ms,
+            original_cost_nano_usd: record.cost_nano_usd,
+            original_price_id: record.price_id.take(),
+            original_price_formula: record.price_formula.take(),
+        });
+        record.cost_nano_usd = correction.cost_nano_usd;
+        record.price_id = correction.price_id;
+        record.price_formula = correction.price_formula;
+    }
 }

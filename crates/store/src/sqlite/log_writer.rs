@@ -1,20 +1,22 @@
-//! One commit of the journal: records, blocks, totals and retention in a single transaction, synced.
+//! One commit of the journal: pages, bodies, totals and retention in a single transaction, synced.
 
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::{
-    Failure, FileId, count, file_id, open_writable, outcome_number,
+    Failure, FileId, count, file_id, open_writable, pages, retention,
     schema::{LOG, SEQ_SHIFT},
+    total_writer::TotalWriter,
 };
 use crate::{
     Result,
-    journal::{Batch, Block, RetentionOf, Strategy},
+    journal::{Batch, Part, RetentionOf},
+    page::{Page, Place, frames},
 };
 
 /// Short: the journal waits in memory, where it goes on emptying its queue.
@@ -24,15 +26,39 @@ const TRIM_SLICE: u64 = 2_000;
 /// How far the write-ahead log grows before its pages are moved to the database. Larger: pages written in many commits
 /// (totals, right edges) are moved once. Smaller: less disk.
 const CHECKPOINT_BYTES: i64 = 16 << 20;
+/// Uncompressed size, and number of parts, at which a source's pages are merged and sealed.
+const SEAL_BYTES: usize = 128 << 10;
+const SEAL_PAGES: usize = 200;
+/// A page of this size is sealed at once: writing it twice costs more than merging it gains.
+const SEAL_AT_ONCE: usize = 64 << 10;
+/// How often age, old totals and free space are looked at.
+pub(crate) const UPKEEP_EVERY: Duration = Duration::from_secs(60);
 
-/// The journal's connection. Dropped and opened anew after any failure.
+/// The journal's connection. Dropped and opened anew after any failure, so that what it remembers is what is stored.
 pub(crate) struct LogWriter {
     path: PathBuf,
     file: Option<FileId>,
     connection: Connection,
-    /// Records per gateway.
-    sizes: HashMap<String, u64>,
+    /// By packed account and id.
+    sources: HashMap<Vec<u8>, Stored>,
+    last_seq: i64,
+    totals: TotalWriter,
+    /// `PRAGMA data_version`: changes when somebody else changed the log.
+    data_version: i64,
+    buffer: Vec<u8>,
     wants_to_trim: bool,
+    upkeep_at: Instant,
+}
+
+/// What is known of the records of one gateway.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stored {
+    pub(crate) records: u64,
+    pub(super) number: i64,
+    unsealed_pages: usize,
+    unsealed_bytes: usize,
+    next_block: i64,
+    changed: bool,
 }
 
 impl LogWriter {
@@ -42,29 +68,48 @@ impl LogWriter {
             // Synced at each commit: with WAL that is one fsync per interval, and a power cut takes no record that
             // was counted as written.
             connection.pragma_update(None, "synchronous", "full")?;
-            connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_BYTES / LOG.page_size)?;
+            let page_size: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
+            connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_BYTES / page_size)?;
             connection.pragma_update(None, "journal_size_limit", 4 * CHECKPOINT_BYTES)?;
             connection.pragma_update(None, "cache_size", -4096)?;
+            connection.set_prepared_statement_cache_capacity(64);
             if let Some(max_bytes) = max_bytes {
-                let pages = i64::try_from(max_bytes).unwrap_or(i64::MAX) / LOG.page_size;
+                let pages = i64::try_from(max_bytes).unwrap_or(i64::MAX) / page_size;
                 connection.pragma_update(None, "max_page_count", pages.clamp(1, i64::from(u32::MAX - 1)))?;
             }
-            let mut statement = connection.prepare("SELECT gateway, records FROM gateway_size")?;
-            let rows = statement.query_map([], |row| Ok((row.get(0)?, count(row, 1)?)))?;
-            Ok(rows.collect::<rusqlite::Result<HashMap<String, u64>>>()?)
+            Ok(())
         };
-        let sizes = prepare().map_err(|failure| failure.explain(path))?;
-        Ok(Self { path: path.to_owned(), file: file_id(path), connection, sizes, wants_to_trim: true })
+        prepare().map_err(|failure| failure.explain(path))?;
+        Ok(Self {
+            path: path.to_owned(),
+            file: file_id(path),
+            connection,
+            sources: HashMap::new(),
+            last_seq: 0,
+            totals: TotalWriter::default(),
+            data_version: i64::MIN,
+            buffer: Vec::new(),
+            wants_to_trim: true,
+            upkeep_at: Instant::now(),
+        })
     }
 
-    /// Records per gateway, as of the last commit.
-    pub(crate) fn sizes(&self) -> &HashMap<String, u64> {
-        &self.sizes
+    /// What the gateways have, as of now.
+    pub(crate) fn stored(&mut self) -> Result<&HashMap<Vec<u8>, Stored>> {
+        refresh(
+            &self.connection,
+            &mut self.sources,
+            &mut self.last_seq,
+            &mut self.totals,
+            &mut self.data_version,
+        )
+        .map_err(|error| Failure::from(error).explain(&self.path))?;
+        Ok(&self.sources)
     }
 
-    /// Some gateway has more records than it may keep.
+    /// There is something to delete or to tidy up.
     pub(crate) fn wants_to_trim(&self) -> bool {
-        self.wants_to_trim
+        self.wants_to_trim || self.upkeep_at <= Instant::now()
     }
 
     /// False if the file at our path is no longer the one we write to: what we wrote would vanish with it.
@@ -77,189 +122,160 @@ impl LogWriter {
         self.try_commit(batch, retention).map_err(|failure| failure.explain(&self.path))
     }
 
-    fn try_commit(&mut self, batch: &Batch, retention: &RetentionOf) -> Result<(), Failure> {
-        let mut sizes = self.sizes.clone();
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let base = next_seq(&transaction, batch)?;
-        let blocks = insert_blocks(&transaction, batch, base)?;
-        insert_rows(&transaction, batch, base, &blocks)?;
-        add_totals(&transaction, batch)?;
-        for block in &batch.blocks {
-            *sizes.entry(block.gateway.clone()).or_default() += block.records;
+    fn try_commit(&mut self, batch: &Batch, limits: &RetentionOf) -> Result<(), Failure> {
+        let upkeep = self.upkeep_at <= Instant::now();
+        let Self { connection, sources, last_seq, totals, data_version, buffer, .. } = self;
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        refresh(&transaction, sources, last_seq, totals, data_version)?;
+        // Above all others, and not before any time in the batch.
+        let base = (*last_seq + 1).max(batch.latest_ms.clamp(0, i64::MAX >> SEQ_SHIFT) << SEQ_SHIFT);
+        for part in &batch.parts {
+            let stored = match sources.get_mut(&part.gateway) {
+                Some(stored) => stored,
+                None => {
+                    sources.entry(part.gateway.clone()).or_insert(new_source(&transaction, &part.gateway)?)
+                }
+            };
+            write_part(&transaction, part, stored, base, buffer)?;
+            *last_seq = (*last_seq).max(base + part.page.zone.last_seq);
         }
-        let more = trim(&transaction, &mut sizes, retention, TRIM_SLICE + batch.rows.len() as u64)?;
-        let mut statement = transaction.prepare_cached(
-            "INSERT INTO gateway_size VALUES (?1, ?2) ON CONFLICT DO UPDATE SET records = ?2",
-        )?;
-        for (gateway, records) in
-            sizes.iter().filter(|(gateway, size)| self.sizes.get(*gateway) != Some(size))
-        {
-            statement.execute(params![gateway, *records as i64])?;
+        totals.add(&transaction, &batch.totals)?;
+        let slice = TRIM_SLICE + batch.records;
+        let mut more = retention::trim(&transaction, sources, limits, slice, upkeep)?;
+        if upkeep {
+            more |= totals.thin_out(&transaction)?;
         }
-        drop(statement);
+        let mut update = transaction.prepare_cached("UPDATE source SET records = ? WHERE number = ?")?;
+        for stored in sources.values_mut().filter(|stored| stored.changed) {
+            update.execute(params![stored.records as i64, stored.number])?;
+            stored.changed = false;
+        }
+        drop(update);
         transaction.commit()?;
-        (self.sizes, self.wants_to_trim) = (sizes, more);
+        if upkeep {
+            more |= retention::give_back(connection)?;
+            self.upkeep_at = Instant::now() + if more { Duration::ZERO } else { UPKEEP_EVERY };
+        }
+        self.wants_to_trim = more;
         Ok(())
     }
 }
 
-/// The first of the batch's sequence numbers: above all others, and not before any time in the batch.
-fn next_seq(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<i64> {
-    let last: Option<i64> =
-        transaction.prepare_cached("SELECT max(seq) FROM record")?.query_row([], |row| row.get(0))?;
-    let latest_ms = batch.rows.iter().map(|row| row.record().created_at_ms).max().unwrap_or_default();
-    Ok((last.unwrap_or_default() + 1).max(latest_ms.clamp(0, i64::MAX >> SEQ_SHIFT) << SEQ_SHIFT))
+impl Stored {
+    /// Takes note that records are gone.
+    pub(super) fn lose(&mut self, records: u64) {
+        self.records = self.records.saturating_sub(records);
+        self.changed = true;
+    }
+
+    /// Takes note that a page is gone.
+    pub(super) fn lose_page(&mut self, row: &pages::PageRow) {
+        self.lose(row.zone.records);
+        if !row.sealed {
+            self.unsealed_pages = self.unsealed_pages.saturating_sub(1);
+            self.unsealed_bytes = self.unsealed_bytes.saturating_sub(row.size);
+        }
+    }
 }
 
-fn insert_blocks(transaction: &Transaction<'_>, batch: &Batch, base: i64) -> rusqlite::Result<Vec<i64>> {
-    let mut block_insert = transaction.prepare_cached("INSERT INTO block (length, data) VALUES (?, ?)")?;
-    let mut span_insert = transaction.prepare_cached("INSERT INTO span VALUES (?, ?, ?, ?, ?)")?;
-    let insert = |block: &Block| {
-        let id = block_insert.insert(params![block.length as i64, block.data])?;
-        let (first, last) = (base + block.first as i64, base + block.last as i64);
-        span_insert.execute(params![block.gateway, id, first, last, block.records as i64])?;
-        Ok(id)
-    };
-    batch.blocks.iter().map(insert).collect()
-}
-
-fn insert_rows(
-    transaction: &Transaction<'_>,
-    batch: &Batch,
-    base: i64,
-    blocks: &[i64],
+/// Reads anew what is remembered if somebody else has changed it.
+fn refresh(
+    connection: &Connection,
+    sources: &mut HashMap<Vec<u8>, Stored>,
+    last_seq: &mut i64,
+    totals: &mut TotalWriter,
+    data_version: &mut i64,
 ) -> rusqlite::Result<()> {
-    let mut insert = transaction.prepare_cached(
-        "INSERT INTO record VALUES
-            (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
+    let version = connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
+    if version == *data_version {
+        return Ok(());
+    }
+    let last: Option<i64> = connection.query_row("SELECT max(last_seq) FROM page", [], |row| row.get(0))?;
+    *last_seq = (*last_seq).max(last.unwrap_or_default());
+    totals.forget();
+    let mut statement = connection.prepare_cached(
+        "SELECT key, number, records,
+            (SELECT count(*) FROM page WHERE source = number AND sealed = 0),
+            (SELECT ifnull(sum(size), 0) FROM page WHERE source = number AND sealed = 0),
+            (SELECT max(bodies.number) FROM bodies
+             WHERE bodies.number BETWEEN source.number << 40 AND (source.number + 1 << 40) - 1)
+         FROM source",
     )?;
-    for (index, row) in batch.rows.iter().enumerate() {
-        let record = row.record();
-        let metadata = match record.metadata.is_empty() {
-            true => None,
-            false => serde_json::to_string(&record.metadata).ok(),
+    let rows = statement.query_map([], |row| {
+        let number: i64 = row.get(1)?;
+        let last_block: Option<i64> = row.get(5)?;
+        let stored = Stored {
+            records: count(row, 2)?,
+            number,
+            unsealed_pages: count(row, 3)? as usize,
+            unsealed_bytes: count(row, 4)? as usize,
+            next_block: last_block.unwrap_or(number << 40) + 1,
+            changed: false,
         };
-        insert.execute(params![
-            base + index as i64,
-            record.id.as_bytes(),
-            record.created_at_ms,
-            record.gateway,
-            record.provider,
-            record.model,
-            record.path,
-            record.status,
-            outcome_number(record.outcome),
-            record.error,
-            record.cached,
-            record.simulated,
-            record.duration_ms,
-            record.usage.map(|usage| usage.tokens_in() as i64),
-            record.usage.map(|usage| usage.tokens_out() as i64),
-            record.cost_nano_usd,
-            record.event_id,
-            record.token_id,
-            metadata,
-            blocks[row.block],
-            row.at as i64,
-        ])?;
-    }
+        Ok((row.get(0)?, stored))
+    })?;
+    *sources = rows.collect::<rusqlite::Result<_>>()?;
+    *data_version = version;
     Ok(())
 }
 
-fn add_totals(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<()> {
-    let mut add = transaction.prepare_cached(
-        "INSERT INTO minute_total VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
-         ON CONFLICT DO UPDATE SET
-            requests = requests + ?8, tokens_in = tokens_in + ?9, tokens_out = tokens_out + ?10,
-            tokens_cached = tokens_cached + ?11, cost_nano_usd = cost_nano_usd + ?12,
-            unpriced = unpriced + ?13, duration_ms = duration_ms + ?14",
-    )?;
-    for (key, total) in &batch.totals {
-        add.execute(params![
-            key.minute,
-            key.gateway,
-            key.provider,
-            key.model,
-            outcome_number(key.outcome),
-            key.cached,
-            key.simulated,
-            total.requests as i64,
-            total.tokens_in as i64,
-            total.tokens_out as i64,
-            total.tokens_cached as i64,
-            total.cost_nano_usd,
-            total.unpriced as i64,
-            total.duration_ms as i64,
-        ])?;
-    }
-    Ok(())
+fn new_source(transaction: &Transaction<'_>, gateway: &[u8]) -> rusqlite::Result<Stored> {
+    let number =
+        transaction.prepare_cached("INSERT INTO source (key, records) VALUES (?, 0)")?.insert([gateway])?;
+    Ok(Stored { number, next_block: (number << 40) + 1, ..Stored::default() })
 }
 
-/// Deletes the oldest records of gateways that have more than they may keep, at most `slice` in all. True if there is
-/// more to delete.
-fn trim(
+/// Writes what one gateway contributes, with older pages of it if they are enough to be sealed together.
+fn write_part(
     transaction: &Transaction<'_>,
-    sizes: &mut HashMap<String, u64>,
-    retention: &RetentionOf,
-    mut slice: u64,
-) -> rusqlite::Result<bool> {
-    let mut more = false;
-    for (gateway, size) in sizes.iter_mut() {
-        let limit = retention("", gateway);
-        if limit.strategy == Strategy::StopInserting {
-            continue;
-        }
-        while *size > limit.max_rows && slice > 0 {
-            let deleted = delete_oldest(transaction, gateway, slice.min(*size - limit.max_rows))?;
-            if deleted == 0 {
-                // Nothing is left, whatever the count says: somebody else deleted records.
-                *size = 0;
-                break;
-            }
-            slice -= deleted.min(slice);
-            *size = size.saturating_sub(deleted);
-        }
-        more |= *size > limit.max_rows;
+    part: &Part,
+    stored: &mut Stored,
+    base: i64,
+    buffer: &mut Vec<u8>,
+) -> Result<(), Failure> {
+    let first_block = stored.next_block;
+    let mut insert = transaction.prepare_cached("INSERT INTO bodies VALUES (?, ?)")?;
+    for bodies in &part.bodies {
+        insert.execute(params![stored.next_block, bodies])?;
+        stored.next_block += 1;
     }
-    Ok(more)
+    let mut zone = part.page.zone.clone();
+    zone.first_seq += base;
+    zone.last_seq += base;
+    zone.bodies = (zone.bodies.0 + first_block, zone.bodies.1 + first_block);
+    stored.records += zone.records;
+    stored.changed = true;
+    let size = part.page.size();
+    let seal = size >= SEAL_AT_ONCE
+        || stored.unsealed_bytes + size >= SEAL_BYTES
+        || stored.unsealed_pages + 1 >= SEAL_PAGES;
+    if !seal {
+        stored.unsealed_pages += 1;
+        stored.unsealed_bytes += size;
+        return Ok(pages::insert(transaction, stored.number, &zone, &part.page, None)?);
+    }
+    if stored.unsealed_pages == 0 {
+        return Ok(pages::insert(transaction, stored.number, &zone, &part.page, Some(buffer))?);
+    }
+    let older = pages::unsealed(transaction, stored.number)?;
+    let mut page = Page::new(older.first().map_or(zone.bodies.0, |row| row.zone.bodies.0));
+    for row in older {
+        pages::append(transaction, row.clone(), &mut page)?;
+        pages::remove(transaction, &row)?;
+    }
+    append_part(&mut page, part, base, first_block);
+    (stored.unsealed_pages, stored.unsealed_bytes) = (0, 0);
+    let zone = page.zone.clone();
+    Ok(pages::insert(transaction, stored.number, &zone, &page, Some(buffer))?)
 }
 
-/// Deletes up to `wanted` of the gateway's oldest records within its oldest block, and the block once it serves none.
-/// Returns how many records the block counts less.
-fn delete_oldest(transaction: &Transaction<'_>, gateway: &str, wanted: u64) -> rusqlite::Result<u64> {
-    let mut oldest = transaction.prepare_cached(
-        "SELECT block, first_seq, last_seq, records FROM span WHERE gateway = ? ORDER BY block LIMIT 1",
-    )?;
-    let mut spans = oldest.query([gateway])?;
-    let Some(span) = spans.next()? else { return Ok(0) };
-    let (block, first, last, records): (i64, i64, i64, u64) =
-        (span.get(0)?, span.get(1)?, span.get(2)?, count(span, 3)?);
-    drop(spans);
-    let mut next: Option<i64> = None;
-    if records > wanted {
-        next = transaction
-            .prepare_cached(
-                "SELECT seq FROM record WHERE seq BETWEEN ? AND ? AND gateway = ? ORDER BY seq LIMIT 1 OFFSET ?",
-            )?
-            .query([&first as &dyn rusqlite::ToSql, &last, &gateway, &(wanted as i64)])?
-            .next()?
-            .map(|row| row.get(0))
-            .transpose()?;
+fn append_part(page: &mut Page, part: &Part, base: i64, first_block: i64) {
+    let zone = &part.page.zone;
+    for frame in
+        frames(&part.page.heads, zone.first_seq + base, zone.bodies.0 + first_block).unwrap_or_default()
+    {
+        let (head, details) = (&part.page.heads[frame.head], &part.page.details[frame.details]);
+        let bodies: Option<Place> = frame.bodies;
+        page.push(frame.seq, head, details, bodies);
     }
-    transaction
-        .prepare_cached("DELETE FROM record WHERE seq BETWEEN ? AND ? AND gateway = ?")?
-        .execute(params![first, next.map_or(last, |next| next - 1), gateway])?;
-    if let Some(next) = next {
-        transaction
-            .prepare_cached(
-                "UPDATE span SET first_seq = ?, records = records - ? WHERE gateway = ? AND block = ?",
-            )?
-            .execute(params![next, wanted as i64, gateway, block])?;
-        return Ok(wanted);
-    }
-    transaction
-        .prepare_cached("DELETE FROM span WHERE gateway = ? AND block = ?")?
-        .execute(params![gateway, block])?;
-    transaction.prepare_cached("DELETE FROM block WHERE id = ?")?.execute([block])?;
-    Ok(records)
 }

@@ -1,17 +1,26 @@
 //! The SQLite backend: every line of SQL is below this module.
 //!
 //! * `settings`: tokens, sealed keys, gateways
-//! * `log_writer`: one commit of the journal
-//! * `log_reader`: records by filter; `usage`: sums of the per-minute totals
+//! * `log`: the log's file and its connections; behind it
+//!   * `pages`: pages as rows
+//!   * `log_writer`: one commit of the journal; `total_writer` adds its totals, `retention` deletes
+//!   * `log_reader`: records by filter; `total_reader`: sums and percentiles by group
+//!   * `log_editor`: notes, corrections, deleting by filter
 //! * `check`: SQLite's own check of a file
-//! * `schema`: numbered migrations of both files
+//! * `schema`: numbered migrations of both files; `upgrade`: those that are more than SQL
 
 mod check;
+mod log;
+mod log_editor;
 mod log_reader;
 mod log_writer;
+mod pages;
+mod retention;
 mod schema;
 mod settings;
-mod usage;
+mod total_reader;
+mod total_writer;
+mod upgrade;
 
 use std::{
     fs::{self, DirBuilder, OpenOptions},
@@ -23,8 +32,13 @@ use std::{
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row, TransactionBehavior};
 
 use self::schema::Schema;
-pub(crate) use self::{check::quick_check, log_reader::Log, log_writer::LogWriter, settings::Settings};
-use crate::{Error, ErrorKind, Outcome, Result};
+pub(crate) use self::{
+    check::quick_check,
+    log::Log,
+    log_writer::{LogWriter, Stored},
+    settings::Settings,
+};
+use crate::{Error, ErrorKind, Result};
 
 /// An error inside the backend: SQLite's, to be explained at the border, or one of ours.
 enum Failure {
@@ -101,16 +115,27 @@ fn migrate(connection: &mut Connection, path: &Path, schema: &Schema) -> Result<
         return Ok(());
     }
     connection.pragma_update(None, "page_size", schema.page_size)?;
+    // So that space can be given back in small steps; for new files only.
+    connection.pragma_update(None, "auto_vacuum", "incremental")?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     // Asked again under the lock: another process may have just done it.
     let done = schema_version(&transaction, path, schema)?;
     for migration in &schema.migrations[done..] {
-        transaction.execute_batch(migration)?;
+        transaction.execute_batch(migration.sql)?;
+        if let Some(convert) = migration.convert {
+            convert(&transaction)?;
+        }
     }
     transaction.pragma_update(None, "application_id", schema.application_id)?;
     transaction.pragma_update(None, "user_version", schema.migrations.len() as i64)?;
     transaction.commit()?;
+    if done > 0 && connection.pragma_query_value(None, "auto_vacuum", |row| row.get::<_, i64>(0))? == 0 {
+        // What was converted left half of the file empty. Not worth a failure if somebody reads right now.
+        if let Err(error) = connection.execute_batch("VACUUM") {
+            tracing::info!(%error, "the database was brought up to date, but not made smaller");
+        }
+    }
     Ok(())
 }
 
@@ -215,23 +240,8 @@ fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     u64::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, number))
 }
 
-/// How an outcome is stored. 0 is success: the schema's index of failures says so.
-fn outcome_number(outcome: Outcome) -> i64 {
-    match outcome {
-        Outcome::Success => 0,
-        Outcome::ProviderError => 1,
-        Outcome::Refused => 2,
-        Outcome::UpstreamBroken => 3,
-        Outcome::ClientLeft => 4,
-    }
-}
-
-fn outcome_of(number: i64) -> Outcome {
-    match number {
-        0 => Outcome::Success,
-        1 => Outcome::ProviderError,
-        2 => Outcome::Refused,
-        3 => Outcome::UpstreamBroken,
-        _ => Outcome::ClientLeft,
-    }
+fn damaged(what: &str) -> Failure {
+    let message =
+        format!("the log is damaged at {what}; restore it from a backup, or move it away to start afresh");
+    Failure::Ours(Error::new(ErrorKind::Corrupt, message))
 }

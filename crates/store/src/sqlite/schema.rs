@@ -1,19 +1,33 @@
-//! The tables of both files, as numbered migrations: the n-th statement list brings a file from version n to n + 1.
+//! The tables of both files, as numbered migrations: the n-th step brings a file from version n to n + 1.
 //! A released migration is never edited.
+
+use rusqlite::Transaction;
+
+use super::{Failure, upgrade};
 
 /// What one kind of file contains.
 pub(super) struct Schema {
     /// Marks the file as ours (`PRAGMA application_id`).
     pub(super) application_id: i64,
     pub(super) page_size: i64,
-    pub(super) migrations: &'static [&'static str],
+    pub(super) migrations: &'static [Migration],
+}
+
+/// One step: statements, and work on what is already there, between and after which more statements follow.
+pub(super) struct Migration {
+    pub(super) sql: &'static str,
+    pub(super) convert: Option<fn(&Transaction<'_>) -> Result<(), Failure>>,
+}
+
+const fn sql(sql: &'static str) -> Migration {
+    Migration { sql, convert: None }
 }
 
 /// Tokens, keys, gateways: few rows.
 pub(super) const SETTINGS: Schema = Schema {
     application_id: 0x4745_4e01,
     page_size: 4096,
-    migrations: &["
+    migrations: &[sql("
     CREATE TABLE version (number INTEGER NOT NULL);
     INSERT INTO version VALUES (0);
 
@@ -51,84 +65,77 @@ pub(super) const SETTINGS: Schema = Schema {
         modified_at_ms INTEGER NOT NULL,
         PRIMARY KEY (account, id)
     );
-    "],
+    ")],
 };
 
-/// Records and totals: many rows, written without pause.
+/// Records and totals: much, written without pause.
 ///
-/// `record.seq` is the order of recording and a bound on time: shifted right by [`SEQ_SHIFT`] it is never less than
-/// the record's `created_at_ms`. So `since` is a range of the primary key and needs no index.
-/// What filters do not ask for is packed into blocks (see `block.rs`) together with the bodies.
+/// Records are not rows: a row per record and an index cost more than all else the log does. Some records that came
+/// together, or some hundred that were merged later, are a *page* (see `page.rs`): one row of bounds, which searches
+/// read, and one of bytes.
+///
+/// A sequence number is the order of recording and a bound on time: shifted right by [`SEQ_SHIFT`] it is never less than
+/// the record's `created_at_ms`. Every record has one of its own; a page is known by its last.
 pub(super) const LOG: Schema = Schema {
     application_id: 0x4745_4e02,
-    page_size: 16384,
-    migrations: &["
-    CREATE TABLE record (
-        seq           INTEGER PRIMARY KEY,
-        id            BLOB NOT NULL,
-        created_at_ms INTEGER NOT NULL,
-        gateway       TEXT NOT NULL,
-        provider      TEXT NOT NULL,
-        model         TEXT NOT NULL,
-        path          TEXT NOT NULL,
-        status        INTEGER NOT NULL,
-        outcome       INTEGER NOT NULL,
-        error         TEXT NOT NULL,
-        cached        INTEGER NOT NULL,
-        simulated     INTEGER NOT NULL,
-        duration_ms   INTEGER NOT NULL,
-        tokens_in     INTEGER,
-        tokens_out    INTEGER,
-        cost_nano_usd INTEGER,
-        event_id      TEXT NOT NULL,
-        token_id      TEXT NOT NULL,
-        metadata      TEXT,              -- JSON object; null: empty
-        block         INTEGER NOT NULL,
-        at            INTEGER NOT NULL   -- offset of the record's entry in the uncompressed block
-    );
-    CREATE INDEX record_by_id ON record (id);
-    -- Failures are rare and what people look for; successes do not pay for this index.
-    CREATE INDEX record_failed ON record (seq) WHERE outcome <> 0;
-
-    CREATE TABLE block (
-        id     INTEGER PRIMARY KEY,
-        length INTEGER NOT NULL,         -- uncompressed
-        data   BLOB NOT NULL             -- lz4
-    );
-    -- Which records a block serves; how retention finds a gateway's oldest without an index on records.
-    CREATE TABLE span (
-        gateway   TEXT NOT NULL,
-        block     INTEGER NOT NULL,
-        first_seq INTEGER NOT NULL,
-        last_seq  INTEGER NOT NULL,
-        records   INTEGER NOT NULL,
-        PRIMARY KEY (gateway, block)
-    ) WITHOUT ROWID;
-    CREATE TABLE gateway_size (gateway TEXT PRIMARY KEY, records INTEGER NOT NULL) WITHOUT ROWID;
-
-    CREATE TABLE minute_total (
-        minute        INTEGER NOT NULL,  -- since the epoch
-        gateway       TEXT NOT NULL,
-        provider      TEXT NOT NULL,
-        model         TEXT NOT NULL,
-        outcome       INTEGER NOT NULL,
-        cached        INTEGER NOT NULL,
-        simulated     INTEGER NOT NULL,
-        requests      INTEGER NOT NULL,
-        tokens_in     INTEGER NOT NULL,
-        tokens_out    INTEGER NOT NULL,
-        tokens_cached INTEGER NOT NULL,
-        cost_nano_usd INTEGER NOT NULL,
-        unpriced      INTEGER NOT NULL,
-        duration_ms   INTEGER NOT NULL,
-        PRIMARY KEY (minute, gateway, provider, model, outcome, cached, simulated)
-    ) WITHOUT ROWID;
-    ", "
-    CREATE TABLE annotation (
-        id BLOB PRIMARY KEY, feedback INTEGER, score REAL, metadata TEXT, correction TEXT, corrected_at_ms INTEGER
-    ) WITHOUT ROWID;
-    "],
+    // Small: what a commit of few records writes is whole pages of SQLite.
+    page_size: 4096,
+    migrations: &[
+        sql(upgrade::FIRST_SCHEMA),
+        Migration { sql: PAGES, convert: Some(upgrade::rows_to_pages) },
+    ],
 };
+
+const PAGES: &str = "
+    ALTER TABLE minute_total RENAME TO old_minute_total;
+
+    -- Whose records there are. `key` is account and id as in packed records.
+    CREATE TABLE source (
+        number  INTEGER PRIMARY KEY,
+        key     BLOB NOT NULL UNIQUE,
+        records INTEGER NOT NULL
+    );
+    CREATE TABLE page (
+        last_seq    INTEGER PRIMARY KEY,
+        source      INTEGER NOT NULL,
+        first_seq   INTEGER NOT NULL,
+        records     INTEGER NOT NULL,    -- without those skipped
+        skip        INTEGER NOT NULL,    -- so many at the beginning are deleted
+        first_ms    INTEGER NOT NULL,    -- bounds of created_at_ms
+        last_ms     INTEGER NOT NULL,
+        first_id    BLOB NOT NULL,       -- bounds of ids
+        last_id     BLOB NOT NULL,
+        failures    INTEGER NOT NULL,
+        first_block INTEGER NOT NULL,    -- bodies; the last below the first: none
+        last_block  INTEGER NOT NULL,
+        size        INTEGER NOT NULL,    -- uncompressed
+        sealed      INTEGER NOT NULL     -- compressed
+    );
+    CREATE INDEX page_of_source ON page (source, sealed, last_seq);
+    CREATE TABLE page_data (last_seq INTEGER PRIMARY KEY, heads BLOB NOT NULL, details BLOB NOT NULL);
+    -- Numbered within their source: source << 40 | n.
+    CREATE TABLE bodies (number INTEGER PRIMARY KEY, data BLOB NOT NULL);
+
+    -- What is noted about records later.
+    CREATE TABLE annotation (
+        id              BLOB PRIMARY KEY,
+        feedback        INTEGER,
+        score           REAL,
+        metadata        TEXT,            -- JSON object that replaces the caller's
+        correction      TEXT,            -- JSON: another cost
+        corrected_at_ms INTEGER
+    ) WITHOUT ROWID;
+
+    -- What totals are kept by: key and metadata entry, packed.
+    CREATE TABLE series (number INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE);
+    CREATE TABLE total (
+        level  INTEGER NOT NULL,         -- 0 minutes, 1 hours, 2 days
+        bucket INTEGER NOT NULL,         -- so many since the epoch
+        series INTEGER NOT NULL,
+        data   BLOB NOT NULL,
+        PRIMARY KEY (level, bucket, series)
+    ) WITHOUT ROWID;
+";
 
 /// See [`LOG`]. 2^20 records per millisecond; 43 bits of milliseconds last beyond the year 2200.
 pub(super) const SEQ_SHIFT: u32 = 20;

@@ -120,7 +120,8 @@ fn delete_oldest_keeps_the_newest_of_each_gateway() {
     // No block outlives its records, and the totals remember all.
     let log = Connection::open(place.log_path()).unwrap();
     let orphans: i64 = log
-        .query_row("SELECT count(*) FROM block WHERE id NOT IN (SELECT block FROM record)", [], |row| {
+        .query_row("SELECT (SELECT count(*) FROM bodies WHERE NOT EXISTS (SELECT 1 FROM page WHERE number BETWEEN first_block AND
+                 last_block)) + (SELECT count(*) FROM page_data WHERE last_seq NOT IN (SELECT last_seq FROM page))", [], |row| {
             row.get(0)
         })
         .unwrap();
@@ -309,8 +310,10 @@ fn a_full_disk_is_waited_for() {
     // Somebody makes room.
     let log = Connection::open(place.log_path()).unwrap();
     log.busy_timeout(PATIENCE).unwrap();
-    log.execute_batch("DELETE FROM record; DELETE FROM block; DELETE FROM span; DELETE FROM gateway_size;")
-        .unwrap();
+    log.execute_batch(
+        "DELETE FROM page; DELETE FROM page_data; DELETE FROM bodies; UPDATE source SET records = 0;",
+    )
+    .unwrap();
     drop(log);
     assert!(journal.flush(PATIENCE), "{:?}", journal.stats());
     let well = journal.stats();

@@ -1,0 +1,193 @@
+//! Pages as rows: writing, reading, merging and deleting them.
+
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use uuid::Uuid;
+
+use super::{Failure, count, damaged};
+use crate::{
+    packed::read_figures,
+    page::{Frame, Page, Zone, compress, decompress, frames},
+};
+
+/// A page's bounds as they are stored.
+#[derive(Clone, Debug)]
+pub(super) struct PageRow {
+    pub(super) source: i64,
+    pub(super) zone: Zone,
+    /// So many frames at the beginning are deleted.
+    pub(super) skip: usize,
+    pub(super) size: usize,
+    pub(super) sealed: bool,
+}
+
+/// A page's heads with its frames, those deleted left out.
+#[derive(Debug)]
+pub(super) struct LoadedPage {
+    pub(super) row: PageRow,
+    pub(super) heads: Vec<u8>,
+    pub(super) frames: Vec<Frame>,
+}
+
+/// In the order [`page_row`] reads them.
+pub(super) const PAGE_COLUMNS: &str = "last_seq, source, first_seq, records, skip, first_ms, last_ms, first_id, \
+     last_id, failures, first_block, last_block, size, sealed";
+
+pub(super) fn page_row(row: &Row<'_>) -> rusqlite::Result<PageRow> {
+    let id = |column: usize| row.get::<_, [u8; 16]>(column).map(Uuid::from_bytes);
+    Ok(PageRow {
+        source: row.get(1)?,
+        zone: Zone {
+            records: count(row, 3)?,
+            first_seq: row.get(2)?,
+            last_seq: row.get(0)?,
+            first_ms: row.get(5)?,
+            last_ms: row.get(6)?,
+            first_id: id(7)?,
+            last_id: id(8)?,
+            failures: count(row, 9)?,
+            bodies: (row.get(10)?, row.get(11)?),
+        },
+        skip: count(row, 4)? as usize,
+        size: count(row, 12)? as usize,
+        sealed: row.get(13)?,
+    })
+}
+
+/// Writes a page of a source, compressed if it is to be sealed.
+pub(super) fn insert(
+    connection: &Connection,
+    source: i64,
+    zone: &Zone,
+    page: &Page,
+    seal: Option<&mut Vec<u8>>,
+) -> rusqlite::Result<()> {
+    let sealed = seal.is_some();
+    connection
+        .prepare_cached(
+            "INSERT INTO page VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+        )?
+        .execute(params![
+            zone.last_seq,
+            source,
+            zone.first_seq,
+            zone.records as i64,
+            zone.first_ms,
+            zone.last_ms,
+            zone.first_id.as_bytes(),
+            zone.last_id.as_bytes(),
+            zone.failures as i64,
+            zone.bodies.0,
+            zone.bodies.1,
+            page.size() as i64,
+            sealed,
+        ])?;
+    let mut insert = connection.prepare_cached("INSERT INTO page_data VALUES (?, ?, ?)")?;
+    match seal {
+        Some(buffer) => {
+            let heads = compress(&page.heads, buffer);
+            insert.execute(params![zone.last_seq, heads, compress(&page.details, buffer)])?;
+        }
+        None => {
+            insert.execute(params![zone.last_seq, page.heads, page.details])?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn load(connection: &Connection, row: PageRow) -> Result<LoadedPage, Failure> {
+    let heads = data(connection, &row, "SELECT heads FROM page_data WHERE last_seq = ?")?;
+    let mut frames = frames(&heads, row.zone.first_seq, row.zone.bodies.0)
+        .ok_or_else(|| damaged(&format!("page {}", row.zone.last_seq)))?;
+    frames.drain(..row.skip.min(frames.len()));
+    Ok(LoadedPage { row, heads, frames })
+}
+
+pub(super) fn details(connection: &Connection, row: &PageRow) -> Result<Vec<u8>, Failure> {
+    data(connection, row, "SELECT details FROM page_data WHERE last_seq = ?")
+}
+
+fn data(connection: &Connection, row: &PageRow, sql: &str) -> Result<Vec<u8>, Failure> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([row.zone.last_seq])?;
+    let found = rows.next()?.ok_or_else(|| damaged(&format!("page {}", row.zone.last_seq)))?;
+    let data = found.get_ref(0)?.as_blob().unwrap_or_default();
+    if !row.sealed {
+        return Ok(data.to_vec());
+    }
+    decompress(data).ok_or_else(|| damaged(&format!("page {}", row.zone.last_seq)))
+}
+
+/// Appends all that is left of a stored page to one being put together.
+pub(super) fn append(connection: &Connection, row: PageRow, page: &mut Page) -> Result<(), Failure> {
+    let details = details(connection, &row)?;
+    let loaded = load(connection, row)?;
+    for frame in &loaded.frames {
+        let details = details.get(frame.details.clone()).unwrap_or_default();
+        page.push(frame.seq, &loaded.heads[frame.head.clone()], details, frame.bodies);
+    }
+    Ok(())
+}
+
+/// The pages of a source that are not sealed yet, in order.
+pub(super) fn unsealed(connection: &Connection, source: i64) -> rusqlite::Result<Vec<PageRow>> {
+    let sql = format!("SELECT {PAGE_COLUMNS} FROM page WHERE source = ? AND sealed = 0 ORDER BY last_seq");
+    connection.prepare_cached(&sql)?.query_map([source], page_row)?.collect()
+}
+
+/// The first page of a source that ends at `seq` or later. Sealed ones are older than the others.
+pub(super) fn page_at(connection: &Connection, source: i64, seq: i64) -> rusqlite::Result<Option<PageRow>> {
+    let sql = format!(
+        "SELECT {PAGE_COLUMNS} FROM page WHERE source = ? AND sealed = ? AND last_seq >= ? ORDER BY last_seq LIMIT 1"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let sealed = statement.query_row(params![source, true, seq], page_row).optional()?;
+    match sealed {
+        Some(row) => Ok(Some(row)),
+        None => statement.query_row(params![source, false, seq], page_row).optional(),
+    }
+}
+
+/// Removes a page's rows; its bodies stay.
+pub(super) fn remove(connection: &Connection, row: &PageRow) -> rusqlite::Result<()> {
+    connection.prepare_cached("DELETE FROM page WHERE last_seq = ?")?.execute([row.zone.last_seq])?;
+    connection.prepare_cached("DELETE FROM page_data WHERE last_seq = ?")?.execute([row.zone.last_seq])?;
+    Ok(())
+}
+
+/// Deletes a page with its bodies and what was noted about its records.
+pub(super) fn delete(connection: &Connection, row: &PageRow) -> Result<(), Failure> {
+    if has_annotations(connection)? {
+        let loaded = load(connection, row.clone())?;
+        forget(connection, &loaded, &loaded.frames)?;
+    }
+    remove(connection, row)?;
+    connection
+        .prepare_cached("DELETE FROM bodies WHERE number BETWEEN ? AND ?")?
+        .execute([row.zone.bodies.0, row.zone.bodies.1])?;
+    Ok(())
+}
+
+/// Deletes the first `records` that are left of a page: marks them, for writing the page anew each time would cost more.
+pub(super) fn skip(transaction: &Transaction<'_>, row: &PageRow, records: u64) -> Result<(), Failure> {
+    if has_annotations(transaction)? {
+        let loaded = load(transaction, row.clone())?;
+        forget(transaction, &loaded, &loaded.frames[..(records as usize).min(loaded.frames.len())])?;
+    }
+    transaction
+        .prepare_cached("UPDATE page SET skip = skip + ?1, records = records - ?1 WHERE last_seq = ?2")?
+        .execute(params![records as i64, row.zone.last_seq])?;
+    Ok(())
+}
+
+pub(super) fn has_annotations(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM annotation)")?.query_row([], |row| row.get(0))
+}
+
+/// Deletes what was noted about these records.
+pub(super) fn forget(connection: &Connection, page: &LoadedPage, frames: &[Frame]) -> rusqlite::Result<()> {
+    let mut delete = connection.prepare_cached("DELETE FROM annotation WHERE id = ?")?;
+    for figures in frames.iter().filter_map(|frame| read_figures(&page.heads[frame.head.clone()])) {
+        delete.execute([figures.id.as_bytes()])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,257 @@
+//! Adding up totals: which of them cover the time asked for, and into which groups they fall.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, params};
+
+use super::{Failure, damaged, total_writer::LEVELS};
+use crate::{
+    AnalyticsCondition, AnalyticsOrder, AnalyticsQuery, AnalyticsRow, Bucket, Dimension, Direction, Error,
+    ErrorKind, Percentiles,
+    packed::Key,
+    totals::{Total, read_series},
+};
+
+/// One row per group; percentiles only if wanted, for they are most of the work.
+pub(super) fn analytics(
+    connection: &Connection,
+    query: &AnalyticsQuery,
+    with_percentiles: bool,
+) -> Result<Vec<AnalyticsRow>, Failure> {
+    let series = groups(connection, query)?;
+    let mut found: HashMap<(i64, usize), Total> = HashMap::new();
+    let mut statement = connection.prepare_cached(
+        "SELECT bucket, series, data FROM total WHERE level = ? AND bucket >= ? AND bucket < ?",
+    )?;
+    for Span { level, first, end } in spans(connection, query)? {
+        let mut rows = statement.query(params![level as i64, first, end])?;
+        while let Some(row) = rows.next()? {
+            let Some(group) = series.of.get(&row.get(1)?) else { continue };
+            let bucket = match query.bucket {
+                Some(bucket) => {
+                    let begin = row.get::<_, i64>(0)? * LEVELS[level] * 60_000;
+                    begin.div_euclid(bucket.length_ms()) * bucket.length_ms()
+                }
+                None => 0,
+            };
+            let data = row.get_ref(2)?.as_blob().unwrap_or_default();
+            found
+                .entry((bucket, *group))
+                .or_default()
+                .merge_packed(data, with_percentiles)
+                .ok_or_else(|| damaged("a total"))?;
+        }
+    }
+    let mut rows: Vec<AnalyticsRow> = found
+        .into_iter()
+        .map(|((bucket, group), total)| AnalyticsRow {
+            bucket_ms: query.bucket.map(|_| bucket),
+            group: series.names[group].clone(),
+            sums: total.sums,
+            duration: Percentiles::of(&total.duration),
+            first_byte: Percentiles::of(&total.first_byte),
+        })
+        .collect();
+    sort(&mut rows, query);
+    if query.limit > 0 {
+        rows.truncate(query.limit);
+    }
+    Ok(rows)
+}
+
+fn sort(rows: &mut [AnalyticsRow], query: &AnalyticsQuery) {
+    rows.sort_by(|one, two| {
+        let (of_one, of_two) = (&one.sums, &two.sums);
+        let order = match query.order {
+            AnalyticsOrder::Bucket => std::cmp::Ordering::Equal,
+            AnalyticsOrder::Requests => of_one.requests.cmp(&of_two.requests),
+            AnalyticsOrder::Errors => of_one.errors.cmp(&of_two.errors),
+            AnalyticsOrder::Cost => of_one.cost_nano_usd.cmp(&of_two.cost_nano_usd),
+            AnalyticsOrder::TokensIn => of_one.tokens_in.cmp(&of_two.tokens_in),
+            AnalyticsOrder::TokensOut => of_one.tokens_out.cmp(&of_two.tokens_out),
+        };
+        let by_name = (one.bucket_ms, &one.group).cmp(&(two.bucket_ms, &two.group));
+        match (query.order, query.direction) {
+            (AnalyticsOrder::Bucket, Direction::Descending) => by_name.reverse(),
+            (AnalyticsOrder::Bucket, Direction::Ascending) => by_name,
+            (_, Direction::Descending) => order.reverse().then(by_name),
+            (_, Direction::Ascending) => order.then(by_name),
+        }
+    });
+}
+
+/// Which series are wanted, and the group of each.
+#[derive(Default)]
+struct Groups {
+    of: HashMap<i64, usize>,
+    names: Vec<Vec<String>>,
+}
+
+fn groups(connection: &Connection, query: &AnalyticsQuery) -> Result<Groups, Failure> {
+    let label = label_of(query)?;
+    let mut numbers: HashMap<Vec<String>, usize> = HashMap::new();
+    let mut groups = Groups::default();
+    let mut statement = connection.prepare_cached("SELECT number, key FROM series")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let Some((key, entry)) = read_series(row.get_ref(1)?.as_blob().unwrap_or_default()) else { continue };
+        // A call is in one series by its key, and in one more for each of its metadata entries.
+        if entry.map(|(name, _)| name) != label {
+            continue;
+        }
+        let value = entry.map_or("", |(_, value)| value);
+        let wanted = |AnalyticsCondition { dimension, negated, values }: &AnalyticsCondition| {
+            values.contains(&value_of(dimension, &key, value)) != *negated
+        };
+        if !query.conditions.iter().all(wanted) {
+            continue;
+        }
+        let name: Vec<String> = query.group_by.iter().map(|by| value_of(by, &key, value)).collect();
+        let next = groups.names.len();
+        let number = *numbers.entry(name).or_insert_with_key(|name| {
+            groups.names.push(name.clone());
+            next
+        });
+        groups.of.insert(row.get(0)?, number);
+    }
+    Ok(groups)
+}
+
+fn value_of(dimension: &Dimension, key: &Key<'_>, label: &str) -> String {
+    match dimension {
+        Dimension::Account => key.account.to_owned(),
+        Dimension::Gateway => key.gateway.to_owned(),
+        Dimension::Provider => key.provider.to_owned(),
+        Dimension::Model => key.model.to_owned(),
+        Dimension::Status => key.status.to_string(),
+        Dimension::Outcome => key.outcome.name().to_owned(),
+        Dimension::Cached => key.cached.to_string(),
+        Dimension::Simulated => key.simulated.to_string(),
+        Dimension::Token => key.token.to_owned(),
+        Dimension::Metadata(_) => label.to_owned(),
+    }
+}
+
+/// The one metadata key the query names, if any.
+fn label_of(query: &AnalyticsQuery) -> crate::Result<Option<&str>> {
+    let conditions = query.conditions.iter().map(|condition| &condition.dimension);
+    let mut labels = query.group_by.iter().chain(conditions).filter_map(|dimension| match dimension {
+        Dimension::Metadata(name) => Some(name.as_str()),
+        _ => None,
+    });
+    let label = labels.next();
+    if labels.any(|other| Some(other) != label) {
+        let message = "totals are kept for one metadata key at a time; ask for each key by itself";
+        return Err(Error::new(ErrorKind::Invalid, message));
+    }
+    Ok(label)
+}
+
+/// Totals of one level, from a bucket to before another.
+#[derive(Debug, PartialEq)]
+struct Span {
+    level: usize,
+    first: i64,
+    end: i64,
+}
+
+/// The totals that cover the time asked for, as coarse as the query allows and as fine as they are kept.
+fn spans(connection: &Connection, query: &AnalyticsQuery) -> Result<Vec<Span>, Failure> {
+    let mut first = connection.prepare_cached("SELECT min(bucket) FROM total WHERE level = ?")?;
+    let mut first_of = |level: usize| first.query_row([level as i64], |row| row.get::<_, Option<i64>>(0));
+    let (minutes, hours, days) = (first_of(0)?, first_of(1)?, first_of(2)?);
+    let Some(days) = days else { return Ok(Vec::new()) };
+    // From their first hour on minutes are complete, and from their first day on hours: they are deleted in such steps.
+    let minutes = minutes.map_or(FAR, |minute| minute.div_euclid(LEVELS[1]) * LEVELS[1]);
+    let hours = hours.map_or(FAR, |hour| (hour * LEVELS[1]).div_euclid(LEVELS[2]) * LEVELS[2]);
+    Ok(cover(query, [minutes, hours, days * LEVELS[2]]))
+}
+
+/// A minute after all others.
+const FAR: i64 = i64::MAX / 4;
+
+/// `complete`: the minute from which on the totals of each level are complete.
+fn cover(query: &AnalyticsQuery, complete: [i64; 3]) -> Vec<Span> {
+    let since = query.since_ms.map_or(-FAR, |since| since.div_euclid(60_000));
+    let until = query.until_ms.map_or(FAR, |until| until.saturating_add(59_999).div_euclid(60_000));
+    let coarsest = match query.bucket {
+        Some(Bucket::Minute) => 0,
+        Some(Bucket::Hour) => 1,
+        Some(Bucket::Day) | None => 2,
+    };
+    // Bounds within what is kept coarsely only are moved outward.
+    let level_at = |minute: i64| (0..2).find(|level| minute >= complete[*level]).unwrap_or(2);
+    let floor = |minute: i64, level: usize| minute.div_euclid(LEVELS[level]).saturating_mul(LEVELS[level]);
+    let ceil = |minute: i64, level: usize| floor(minute.saturating_add(LEVELS[level] - 1), level);
+    let since = floor(since.max(complete[2]), level_at(since));
+    let until = ceil(until, level_at(until - 1));
+    let mut spans = Vec::new();
+    for (level, from, to) in [
+        (2, since, until.min(complete[1])),
+        (1, since.max(complete[1]), until.min(complete[0])),
+        (0, since.max(complete[0]), until),
+    ] {
+        fill(&mut spans, coarsest.max(level), level, from, to);
+    }
+    spans
+}
+
+/// Covers `[from, to)` with whole buckets of `level`, and what is left at the edges with finer ones down to `finest`.
+fn fill(spans: &mut Vec<Span>, level: usize, finest: usize, from: i64, to: i64) {
+    if from >= to {
+        return;
+    }
+    let length = LEVELS[level];
+    if level == finest {
+        let (first, end) = (from.div_euclid(length), to.saturating_add(length - 1).div_euclid(length));
+        return spans.push(Span { level, first, end });
+    }
+    let (first, end) = (from.saturating_add(length - 1).div_euclid(length), to.div_euclid(length));
+    if first >= end {
+        return fill(spans, level - 1, finest, from, to);
+    }
+    fill(spans, level - 1, finest, from, first * length);
+    spans.push(Span { level, first, end });
+    fill(spans, level - 1, finest, end * length, to);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: i64 = 1_440;
+
+    /// Every minute asked for is covered once, and nothing else, wherever the bounds and the edges of what is kept lie.
+    #[test]
+    fn every_minute_is_covered_once() {
+        let minutes = [0, 1, 59, 60, 61, DAY - 1, DAY, DAY + 30, 2 * DAY, 2 * DAY + 61, 5 * DAY - 1, 5 * DAY];
+        let complete = [3 * DAY + 60, DAY, 0];
+        for bucket in [None, Some(Bucket::Minute), Some(Bucket::Hour), Some(Bucket::Day)] {
+            for (at, since) in minutes.iter().enumerate() {
+                for until in &minutes[at + 1..] {
+                    let query = AnalyticsQuery {
+                        since_ms: Some(since * 60_000),
+                        until_ms: Some(until * 60_000),
+                        bucket,
+                        ..AnalyticsQuery::default()
+                    };
+                    let mut times = vec![0; 8 * DAY as usize];
+                    for Span { level, first, end } in cover(&query, complete) {
+                        for minute in first * LEVELS[level]..end * LEVELS[level] {
+                            assert!(minute >= complete[level], "{query:?}: not kept");
+                            times[minute as usize] += 1;
+                        }
+                    }
+                    let level = |minute: i64| (0..2).find(|level| minute >= complete[*level]).unwrap_or(2);
+                    let from = since.div_euclid(LEVELS[level(*since)]) * LEVELS[level(*since)];
+                    let length = LEVELS[level(until - 1)];
+                    let to = (until + length - 1).div_euclid(length) * length;
+                    for (minute, times) in times.iter().enumerate() {
+                        let wanted = (from..to).contains(&(minute as i64));
+                        assert_eq!(*times, i32::from(wanted), "{query:?}: {minute}");
+                    }
+                }
+            }
+        }
+    }
+}

@@ -14,7 +14,11 @@ pub(crate) fn put_signed(raw: &mut Vec<u8>, number: i64) {
 }
 
 pub(crate) fn put_bytes(raw: &mut Vec<u8>, bytes: &[u8]) {
-    put_number(raw, bytes.len() as u64);
+    match u8::try_from(bytes.len()) {
+        // Nearly every text is short.
+        Ok(length @ ..0x80) => raw.push(length),
+        _ => put_number(raw, bytes.len() as u64),
+    }
     raw.extend_from_slice(bytes);
 }
 

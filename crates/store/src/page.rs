@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::{
     Outcome,
     bytes::{number, put_bytes, put_number},
-    packed::{key_of, read_figures, read_key},
+    packed::{Figures, key_of, read_figures, read_key},
 };
 
 /// What a page holds, in bounds.
@@ -75,19 +75,30 @@ impl Page {
         }
     }
 
-    /// Appends a record; sequence numbers and blocks ascend.
+    /// Appends a record; sequence numbers and blocks ascend. One whose head is damaged is left out.
     pub(crate) fn push(&mut self, seq: i64, head: &[u8], details: &[u8], bodies: Option<Place>) {
+        if let (Some(figures), Some(key)) = (read_figures(head), key_of(head).and_then(read_key)) {
+            self.push_read(seq, (head, &figures, key.outcome), details, bodies);
+        }
+    }
+
+    /// [`Page::push`] of a head that has been read already.
+    pub(crate) fn push_read(
+        &mut self,
+        seq: i64,
+        (head, figures, outcome): (&[u8], &Figures<'_>, Outcome),
+        details: &[u8],
+        bodies: Option<Place>,
+    ) {
         let zone = &mut self.zone;
         if zone.records == 0 {
             zone.first_seq = seq;
         }
-        if let (Some(figures), Some(key)) = (read_figures(head), key_of(head).and_then(read_key)) {
-            zone.first_ms = zone.first_ms.min(figures.created_at_ms);
-            zone.last_ms = zone.last_ms.max(figures.created_at_ms);
-            zone.first_id = zone.first_id.min(figures.id);
-            zone.last_id = zone.last_id.max(figures.id);
-            zone.failures += u64::from(key.outcome != Outcome::Success);
-        }
+        zone.first_ms = zone.first_ms.min(figures.created_at_ms);
+        zone.last_ms = zone.last_ms.max(figures.created_at_ms);
+        zone.first_id = zone.first_id.min(figures.id);
+        zone.last_id = zone.last_id.max(figures.id);
+        zone.failures += u64::from(outcome != Outcome::Success);
         zone.records += 1;
         zone.last_seq = seq;
         put_number(&mut self.heads, (seq - zone.first_seq) as u64);

@@ -90,7 +90,8 @@ impl Builder {
             }
             let bodies = self.add_bodies(open, &entry);
             let open = &mut self.open[open];
-            open.part.page.push(batch.records as i64, head, entry.packed.details(), bodies);
+            let read = (head, &figures, fields.outcome);
+            open.part.page.push_read(batch.records as i64, read, entry.packed.details(), bodies);
             open.room -= 1;
             batch.records += 1;
         }

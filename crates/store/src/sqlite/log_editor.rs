@@ -9,7 +9,7 @@ use super::{
     Failure,
     log_reader::{Records, Search, Spot, bodies, find},
     pages::{self, LoadedPage},
-    total_writer::LEVELS,
+    total_writer::{LEVELS, TotalWriter},
 };
 use crate::{
     Correction, LogFilter, LogNote, LogRecord, Sums,
@@ -153,6 +153,9 @@ pub(super) fn correct_costs(
     let mut corrected = 0;
     for slice in corrections.chunks(CORRECTIONS) {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut totals = TotalWriter::default();
+        totals.refresh(&transaction)?;
+        totals.fold(&transaction)?;
         let mut changes: BTreeMap<(i64, Vec<u8>), (i64, i64)> = BTreeMap::new();
         for correction in slice {
             let Some(spot) = find(&transaction, correction.id, correction.id)?.first().copied() else {

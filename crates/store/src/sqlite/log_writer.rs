@@ -103,7 +103,7 @@ impl LogWriter {
             &mut self.totals,
             &mut self.data_version,
         )
-        .map_err(|error| Failure::from(error).explain(&self.path))?;
+        .map_err(|failure| failure.explain(&self.path))?;
         Ok(&self.sources)
     }
 
@@ -185,14 +185,14 @@ fn refresh(
     last_seq: &mut i64,
     totals: &mut TotalWriter,
     data_version: &mut i64,
-) -> rusqlite::Result<()> {
+) -> Result<(), Failure> {
     let version = connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
     if version == *data_version {
         return Ok(());
     }
     let last: Option<i64> = connection.query_row("SELECT max(last_seq) FROM page", [], |row| row.get(0))?;
     *last_seq = (*last_seq).max(last.unwrap_or_default());
-    totals.forget();
+    totals.refresh(connection)?;
     let mut statement = connection.prepare_cached(
         "SELECT key, number, records,
             (SELECT count(*) FROM page WHERE source = number AND sealed = 0),

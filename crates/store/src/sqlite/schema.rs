@@ -135,6 +135,8 @@ const PAGES: &str = "
         data   BLOB NOT NULL,
         PRIMARY KEY (level, bucket, series)
     ) WITHOUT ROWID;
+    -- What commits added and the sums above do not have yet.
+    CREATE TABLE fresh_total (number INTEGER PRIMARY KEY, data BLOB NOT NULL);
 ";
 
 /// See [`LOG`]. 2^20 records per millisecond; 43 bits of milliseconds last beyond the year 2200.

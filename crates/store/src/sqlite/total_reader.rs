@@ -4,7 +4,10 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, params};
 
-use super::{Failure, damaged, total_writer::LEVELS};
+use super::{
+    Failure, damaged,
+    total_writer::{LEVELS, each_fresh},
+};
 use crate::{
     AnalyticsCondition, AnalyticsOrder, AnalyticsQuery, AnalyticsRow, Bucket, Dimension, Direction, Error,
     ErrorKind, Percentiles,
@@ -18,35 +21,45 @@ pub(super) fn analytics(
     query: &AnalyticsQuery,
     with_percentiles: bool,
 ) -> Result<Vec<AnalyticsRow>, Failure> {
-    let series = groups(connection, query)?;
+    let wanted = Wanted::new(query)?;
+    let mut groups = Groups::default();
+    let series = groups.of_series(connection, &wanted)?;
+    let spans = spans(connection, query)?;
     let mut found: HashMap<(i64, usize), Total> = HashMap::new();
+    let mut add = |minute: i64, group: usize, packed: &[u8]| {
+        let bucket = query
+            .bucket
+            .map_or(0, |bucket| (minute * 60_000).div_euclid(bucket.length_ms()) * bucket.length_ms());
+        let total = found.entry((bucket, group)).or_default();
+        total.merge_packed(packed, with_percentiles).ok_or_else(|| damaged("a total"))
+    };
     let mut statement = connection.prepare_cached(
         "SELECT bucket, series, data FROM total WHERE level = ? AND bucket >= ? AND bucket < ?",
     )?;
-    for Span { level, first, end } in spans(connection, query)? {
-        let mut rows = statement.query(params![level as i64, first, end])?;
+    for Span { level, first, end } in &spans {
+        let mut rows = statement.query(params![*level as i64, first, end])?;
         while let Some(row) = rows.next()? {
-            let Some(group) = series.of.get(&row.get(1)?) else { continue };
-            let bucket = match query.bucket {
-                Some(bucket) => {
-                    let begin = row.get::<_, i64>(0)? * LEVELS[level] * 60_000;
-                    begin.div_euclid(bucket.length_ms()) * bucket.length_ms()
-                }
-                None => 0,
-            };
-            let data = row.get_ref(2)?.as_blob().unwrap_or_default();
-            found
-                .entry((bucket, *group))
-                .or_default()
-                .merge_packed(data, with_percentiles)
-                .ok_or_else(|| damaged("a total"))?;
+            if let Some(group) = series.get(&row.get(1)?) {
+                add(
+                    row.get::<_, i64>(0)? * LEVELS[*level],
+                    *group,
+                    row.get_ref(2)?.as_blob().unwrap_or_default(),
+                )?;
+            }
         }
     }
+    each_fresh(connection, &mut |minute, series, packed| {
+        let covers = |span: &Span| (span.first..span.end).contains(&minute.div_euclid(LEVELS[span.level]));
+        match wanted.group(series).filter(|_| spans.iter().any(covers)) {
+            Some(name) => add(minute, groups.number(name), packed),
+            None => Ok(()),
+        }
+    })?;
     let mut rows: Vec<AnalyticsRow> = found
         .into_iter()
         .map(|((bucket, group), total)| AnalyticsRow {
             bucket_ms: query.bucket.map(|_| bucket),
-            group: series.names[group].clone(),
+            group: groups.names[group].clone(),
             sums: total.sums,
             duration: Percentiles::of(&total.duration),
             first_byte: Percentiles::of(&total.first_byte),
@@ -80,41 +93,65 @@ fn sort(rows: &mut [AnalyticsRow], query: &AnalyticsQuery) {
     });
 }
 
-/// Which series are wanted, and the group of each.
-#[derive(Default)]
-struct Groups {
-    of: HashMap<i64, usize>,
-    names: Vec<Vec<String>>,
+/// Which series are wanted, and into which group each falls.
+struct Wanted<'a> {
+    query: &'a AnalyticsQuery,
+    /// The one metadata key the query names.
+    label: Option<&'a str>,
 }
 
-fn groups(connection: &Connection, query: &AnalyticsQuery) -> Result<Groups, Failure> {
-    let label = label_of(query)?;
-    let mut numbers: HashMap<Vec<String>, usize> = HashMap::new();
-    let mut groups = Groups::default();
-    let mut statement = connection.prepare_cached("SELECT number, key FROM series")?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let Some((key, entry)) = read_series(row.get_ref(1)?.as_blob().unwrap_or_default()) else { continue };
+impl<'a> Wanted<'a> {
+    fn new(query: &'a AnalyticsQuery) -> crate::Result<Self> {
+        Ok(Self { query, label: label_of(query)? })
+    }
+
+    fn group(&self, series: &[u8]) -> Option<Vec<String>> {
+        let (key, entry) = read_series(series)?;
         // A call is in one series by its key, and in one more for each of its metadata entries.
-        if entry.map(|(name, _)| name) != label {
-            continue;
+        if entry.map(|(name, _)| name) != self.label {
+            return None;
         }
         let value = entry.map_or("", |(_, value)| value);
-        let wanted = |AnalyticsCondition { dimension, negated, values }: &AnalyticsCondition| {
+        let holds = |AnalyticsCondition { dimension, negated, values }: &AnalyticsCondition| {
             values.contains(&value_of(dimension, &key, value)) != *negated
         };
-        if !query.conditions.iter().all(wanted) {
-            continue;
-        }
-        let name: Vec<String> = query.group_by.iter().map(|by| value_of(by, &key, value)).collect();
-        let next = groups.names.len();
-        let number = *numbers.entry(name).or_insert_with_key(|name| {
-            groups.names.push(name.clone());
-            next
-        });
-        groups.of.insert(row.get(0)?, number);
+        let wanted = self.query.conditions.iter().all(holds);
+        wanted.then(|| self.query.group_by.iter().map(|by| value_of(by, &key, value)).collect())
     }
-    Ok(groups)
+}
+
+/// The groups by number.
+#[derive(Default)]
+struct Groups {
+    names: Vec<Vec<String>>,
+    numbers: HashMap<Vec<String>, usize>,
+}
+
+impl Groups {
+    fn number(&mut self, name: Vec<String>) -> usize {
+        let Self { names, numbers } = self;
+        *numbers.entry(name).or_insert_with_key(|name| {
+            names.push(name.clone());
+            names.len() - 1
+        })
+    }
+
+    /// The group of each series that is wanted.
+    fn of_series(
+        &mut self,
+        connection: &Connection,
+        wanted: &Wanted<'_>,
+    ) -> Result<HashMap<i64, usize>, Failure> {
+        let mut of = HashMap::new();
+        let mut statement = connection.prepare_cached("SELECT number, key FROM series")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            if let Some(name) = wanted.group(row.get_ref(1)?.as_blob().unwrap_or_default()) {
+                of.insert(row.get(0)?, self.number(name));
+            }
+        }
+        Ok(of)
+    }
 }
 
 fn value_of(dimension: &Dimension, key: &Key<'_>, label: &str) -> String {
@@ -160,18 +197,21 @@ fn spans(connection: &Connection, query: &AnalyticsQuery) -> Result<Vec<Span>, F
     let mut first = connection.prepare_cached("SELECT min(bucket) FROM total WHERE level = ?")?;
     let mut first_of = |level: usize| first.query_row([level as i64], |row| row.get::<_, Option<i64>>(0));
     let (minutes, hours, days) = (first_of(0)?, first_of(1)?, first_of(2)?);
-    let Some(days) = days else { return Ok(Vec::new()) };
+    if days.is_none() {
+        // Everything is fresh.
+        return Ok(cover(query, [-FAR; 2]));
+    }
     // From their first hour on minutes are complete, and from their first day on hours: they are deleted in such steps.
     let minutes = minutes.map_or(FAR, |minute| minute.div_euclid(LEVELS[1]) * LEVELS[1]);
     let hours = hours.map_or(FAR, |hour| (hour * LEVELS[1]).div_euclid(LEVELS[2]) * LEVELS[2]);
-    Ok(cover(query, [minutes, hours, days * LEVELS[2]]))
+    Ok(cover(query, [minutes, hours]))
 }
 
 /// A minute after all others.
 const FAR: i64 = i64::MAX / 4;
 
-/// `complete`: the minute from which on the totals of each level are complete.
-fn cover(query: &AnalyticsQuery, complete: [i64; 3]) -> Vec<Span> {
+/// `complete`: from which minute on minutes, and from which on hours, are complete; days always are.
+fn cover(query: &AnalyticsQuery, complete: [i64; 2]) -> Vec<Span> {
     let since = query.since_ms.map_or(-FAR, |since| since.div_euclid(60_000));
     let until = query.until_ms.map_or(FAR, |until| until.saturating_add(59_999).div_euclid(60_000));
     let coarsest = match query.bucket {
@@ -183,7 +223,7 @@ fn cover(query: &AnalyticsQuery, complete: [i64; 3]) -> Vec<Span> {
     let level_at = |minute: i64| (0..2).find(|level| minute >= complete[*level]).unwrap_or(2);
     let floor = |minute: i64, level: usize| minute.div_euclid(LEVELS[level]).saturating_mul(LEVELS[level]);
     let ceil = |minute: i64, level: usize| floor(minute.saturating_add(LEVELS[level] - 1), level);
-    let since = floor(since.max(complete[2]), level_at(since));
+    let since = floor(since, level_at(since));
     let until = ceil(until, level_at(until - 1));
     let mut spans = Vec::new();
     for (level, from, to) in [
@@ -225,7 +265,7 @@ mod tests {
     #[test]
     fn every_minute_is_covered_once() {
         let minutes = [0, 1, 59, 60, 61, DAY - 1, DAY, DAY + 30, 2 * DAY, 2 * DAY + 61, 5 * DAY - 1, 5 * DAY];
-        let complete = [3 * DAY + 60, DAY, 0];
+        let complete = [3 * DAY + 60, DAY];
         for bucket in [None, Some(Bucket::Minute), Some(Bucket::Hour), Some(Bucket::Day)] {
             for (at, since) in minutes.iter().enumerate() {
                 for until in &minutes[at + 1..] {
@@ -238,7 +278,7 @@ mod tests {
                     let mut times = vec![0; 8 * DAY as usize];
                     for Span { level, first, end } in cover(&query, complete) {
                         for minute in first * LEVELS[level]..end * LEVELS[level] {
-                            assert!(minute >= complete[level], "{query:?}: not kept");
+                            assert!(level == 2 || minute >= complete[level], "{query:?}: not kept");
                             times[minute as usize] += 1;
                         }
                     }

@@ -1,18 +1,20 @@
-//! Adding to the totals: per minute, hour and day, in the journal's transaction.
+//! Adding to the totals, in the journal's transaction.
 //!
-//! Totals that are being added to are remembered, so that they need not be read again at every commit.
+//! Sums are kept per minute, hour and day, and changing a row of each for every series at every commit would cost more
+//! than the records. So a commit writes what it adds as one row, *fresh*, and a hundred such rows are added to the sums
+//! together. Whoever reads adds the fresh rows to the sums.
 
 use std::{
-    collections::{HashMap, hash_map},
-    time::{SystemTime, UNIX_EPOCH},
+    collections::{BTreeMap, HashMap, hash_map},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::{Failure, damaged};
 use crate::{
     Dimension,
-    bytes::bytes,
+    bytes::{bytes, put_bytes, put_signed, signed},
     totals::{Total, put_series, read_series, with_model},
 };
 
@@ -20,8 +22,10 @@ use crate::{
 pub(super) const LEVELS: [i64; 3] = [1, 60, 1_440];
 /// How long minutes and hours are kept, in minutes. Days are kept for good.
 const KEPT: [i64; 2] = [8 * 1_440, 100 * 1_440];
-/// Totals remembered at most.
-const REMEMBERED: usize = 2_048;
+/// When fresh totals are added to the sums: at so many rows, at so many totals, after so long.
+const FRESH_ROWS: usize = 100;
+const FRESH: usize = 4_096;
+const FRESH_FOR: Duration = Duration::from_secs(5);
 const REMEMBERED_SERIES: usize = 50_000;
 /// New series a day; beyond it models are no longer told apart. Whoever may call can name models that do not exist.
 const NEW_SERIES: usize = 5_000;
@@ -33,73 +37,80 @@ const NEW_NAMES: usize = 50;
 #[derive(Debug, Default)]
 pub(super) struct TotalWriter {
     series: HashMap<Vec<u8>, i64>,
-    open: HashMap<(usize, i64, i64), Total>,
+    /// What the rows of `fresh_total` hold, by minute and series.
+    fresh: HashMap<(i64, Vec<u8>), Total>,
+    fresh_rows: usize,
+    /// When the first of them was written.
+    fresh_since: Option<Instant>,
     day: i64,
     new_series: usize,
     /// By gateway and metadata key.
     new_labels: HashMap<(String, String), usize>,
-    raw: Vec<u8>,
 }
 
 impl TotalWriter {
-    /// Somebody else may have changed totals.
-    pub(super) fn forget(&mut self) {
-        self.open.clear();
+    /// Reads anew what is remembered: somebody else may have changed it.
+    pub(super) fn refresh(&mut self, connection: &Connection) -> Result<(), Failure> {
         self.series.clear();
+        self.fresh.clear();
+        (self.fresh_rows, self.fresh_since) = (0, None);
+        each_fresh(connection, &mut |minute, series, packed| {
+            let total = self.fresh.entry((minute, series.to_vec())).or_default();
+            total.merge_packed(packed, true).ok_or_else(|| damaged("a total"))
+        })?;
+        if !self.fresh.is_empty() {
+            self.fresh_since = Some(Instant::now());
+        }
+        Ok(())
     }
 
-    /// Adds to the minute, the hour and the day.
+    /// Adds a commit's totals: as they are, in one row, and now and then all such rows to the sums.
     pub(super) fn add(
         &mut self,
         transaction: &Transaction<'_>,
         totals: &[(i64, Vec<u8>, Total)],
     ) -> Result<(), Failure> {
-        if self.open.len() > REMEMBERED {
-            self.open.clear();
+        if totals.is_empty() {
+            return Ok(());
         }
+        let (mut raw, mut packed) = (Vec::with_capacity(256), Vec::with_capacity(256));
+        for (minute, series, total) in totals {
+            packed.clear();
+            total.pack(&mut packed);
+            put_signed(&mut raw, *minute);
+            put_bytes(&mut raw, series);
+            put_bytes(&mut raw, &packed);
+            match self.fresh.get_mut(&(*minute, series.clone())) {
+                Some(known) => known.merge(total),
+                None => drop(self.fresh.insert((*minute, series.clone()), total.clone())),
+            }
+        }
+        transaction.prepare_cached("INSERT INTO fresh_total (data) VALUES (?)")?.execute([raw])?;
+        self.fresh_rows += 1;
+        let since = *self.fresh_since.get_or_insert_with(Instant::now);
+        let due = self.fresh_rows >= FRESH_ROWS || self.fresh.len() >= FRESH || since.elapsed() >= FRESH_FOR;
+        if due { self.fold(transaction) } else { Ok(()) }
+    }
+
+    /// Adds what is fresh to the sums of its minutes, hours and days.
+    pub(super) fn fold(&mut self, transaction: &Transaction<'_>) -> Result<(), Failure> {
         if self.series.len() > REMEMBERED_SERIES {
             self.series.clear();
         }
-        for (minute, series, total) in totals {
-            let Some(series) = self.series(transaction, *minute, series)? else { continue };
-            for (level, length) in LEVELS.into_iter().enumerate() {
-                self.add_one(transaction, (level, minute.div_euclid(length), series), total)?;
+        let mut levels: [BTreeMap<(i64, i64), Total>; 3] = Default::default();
+        for ((minute, series), total) in std::mem::take(&mut self.fresh) {
+            let Some(series) = self.series(transaction, minute, &series)? else { continue };
+            for (sums, length) in levels.iter_mut().zip(LEVELS) {
+                sums.entry((minute.div_euclid(length), series)).or_default().merge(&total);
             }
         }
-        Ok(())
-    }
-
-    fn add_one(
-        &mut self,
-        transaction: &Transaction<'_>,
-        place: (usize, i64, i64),
-        added: &Total,
-    ) -> Result<(), Failure> {
-        let (level, bucket, series) = place;
-        let total = match self.open.entry(place) {
-            hash_map::Entry::Occupied(known) => known.into_mut(),
-            hash_map::Entry::Vacant(unknown) => {
-                let mut total = Total::default();
-                let mut statement = transaction
-                    .prepare_cached("SELECT data FROM total WHERE level = ? AND bucket = ? AND series = ?")?;
-                let mut rows = statement.query(params![level as i64, bucket, series])?;
-                if let Some(row) = rows.next()? {
-                    total
-                        .merge_packed(row.get_ref(0)?.as_blob().unwrap_or_default(), true)
-                        .ok_or_else(|| damaged("a total"))?;
-                }
-                unknown.insert(total)
+        for (level, sums) in levels.into_iter().enumerate() {
+            for (place, total) in sums {
+                add_to_sum(transaction, level, place, total)?;
             }
-        };
-        total.merge(added);
-        self.raw.clear();
-        total.pack(&mut self.raw);
-        transaction.prepare_cached("INSERT OR REPLACE INTO total VALUES (?, ?, ?, ?)")?.execute(params![
-            level as i64,
-            bucket,
-            series,
-            self.raw
-        ])?;
+        }
+        transaction.prepare_cached("DELETE FROM fresh_total")?.execute([])?;
+        (self.fresh_rows, self.fresh_since) = (0, None);
         Ok(())
     }
 
@@ -182,9 +193,50 @@ impl TotalWriter {
             transaction
                 .prepare_cached("DELETE FROM total WHERE level = ? AND bucket < ?")?
                 .execute([level as i64, step])?;
-            self.open.clear();
             more |= step < end;
         }
         Ok(more)
     }
+}
+
+fn add_to_sum(
+    transaction: &Transaction<'_>,
+    level: usize,
+    (bucket, series): (i64, i64),
+    mut total: Total,
+) -> Result<(), Failure> {
+    let mut statement =
+        transaction.prepare_cached("SELECT data FROM total WHERE level = ? AND bucket = ? AND series = ?")?;
+    let mut rows = statement.query(params![level as i64, bucket, series])?;
+    if let Some(row) = rows.next()? {
+        let known = row.get_ref(0)?.as_blob().unwrap_or_default();
+        total.merge_packed(known, true).ok_or_else(|| damaged("a total"))?;
+    }
+    let mut raw = Vec::with_capacity(256);
+    total.pack(&mut raw);
+    transaction.prepare_cached("INSERT OR REPLACE INTO total VALUES (?, ?, ?, ?)")?.execute(params![
+        level as i64,
+        bucket,
+        series,
+        raw
+    ])?;
+    Ok(())
+}
+
+/// Every total that is not in the sums yet: minute, series, packed total.
+pub(super) fn each_fresh(
+    connection: &Connection,
+    visit: &mut dyn FnMut(i64, &[u8], &[u8]) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut statement = connection.prepare_cached("SELECT data FROM fresh_total")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let mut raw = row.get_ref(0)?.as_blob().unwrap_or_default();
+        while !raw.is_empty() {
+            let mut entry = || Some((signed(&mut raw)?, bytes(&mut raw)?, bytes(&mut raw)?));
+            let (minute, series, total) = entry().ok_or_else(|| damaged("a total"))?;
+            visit(minute, series, total)?;
+        }
+    }
+    Ok(())
 }

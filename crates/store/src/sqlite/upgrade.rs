@@ -229,7 +229,7 @@ fn convert_totals(transaction: &Transaction<'_>, accounts: &HashMap<String, Stri
         };
         totals.add(transaction, &[(row.get(0)?, series, Total { sums, ..Total::default() })])?;
     }
-    Ok(())
+    totals.fold(transaction)
 }
 
 // Reading the first schema

@@ -114,3 +114,20 @@ fn cost_per_record() {
         });
     }
 }
+
+/// For callgrind: `valgrind --tool=callgrind --separate-threads=yes <test binary> cost::instructions --ignored`, then the
+/// count of the thread whose functions are the journal's.
+#[test]
+#[ignore = "a measurement; run it under callgrind"]
+fn instructions() {
+    let place = Place::new();
+    let store = place.open();
+    let journal = Journal::start(&store, keep(10_000_000, Strategy::DeleteOldest));
+    for tick in 0..50 {
+        for number in 0..200 {
+            let (record, payload) = exchange(tick * 200 + number);
+            journal.push(record, Some(payload));
+        }
+        assert!(journal.flush(PATIENCE));
+    }
+}

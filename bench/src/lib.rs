@@ -8,6 +8,7 @@
 //! - [`load`]: requests, latencies, event transit times, CPU and memory of the target
 //! - [`idle`]: memory per stream that is open and quiet
 //! - [`start`]: time from spawn to the first answer
+//! - [`log`]: the store alone, with millions of records
 //! - [`compare`]: all of it, interleaved over H, nginx and the gateway, judged against the goals
 //!
 //! What they share: [`percore`] (one listener and runtime per core), [`client`] (one request, one connection),
@@ -21,6 +22,7 @@ pub mod floor;
 pub mod histogram;
 pub mod idle;
 pub mod load;
+pub mod log;
 pub mod mock;
 pub mod percore;
 pub mod process;

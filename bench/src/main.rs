@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use genesis_bench::{compare, floor, idle, load, mock, start};
+use genesis_bench::{compare, floor, idle, load, log, mock, start};
 
 /// The gateway uses this allocator; the floor it is compared with must not be slower for want of it.
 #[global_allocator]
@@ -37,6 +37,8 @@ enum Command {
         /// The file, usually the release binary
         file: PathBuf,
     },
+    /// Write millions of records into a log and time what people ask of it
+    Log(log::Options),
     /// Measure everything, interleaved, and judge it against the goals
     Compare(compare::Options),
 }
@@ -77,6 +79,7 @@ fn run(command: Command) -> anyhow::Result<bool> {
         }
         Command::Start(options) => writeln!(out, "{:.2}", start::run(&options)?.as_secs_f64() * 1e3)?,
         Command::Size { file } => writeln!(out, "{}", std::fs::metadata(file)?.len())?,
+        Command::Log(options) => write!(out, "{}", log::run(&options)?)?,
         Command::Compare(options) => return compare::run(&options),
     }
     Ok(true)

@@ -12,11 +12,13 @@
 //! * [`query`]: reading the log and the usage totals, deleting records
 //! * [`annotation`]: what is noted about records later, and corrected costs
 //! * [`analytics`]: sums and percentiles by time and group; `sketch`: the histograms behind the percentiles
+//! * [`backup`]: everything in one file, and back
 //! * `sqlite`: all SQL; a second backend would stand beside it
 //! * [`error`]: what can go wrong
 
 pub mod analytics;
 pub mod annotation;
+pub mod backup;
 mod bytes;
 pub mod error;
 pub mod filter;
@@ -39,6 +41,7 @@ pub use analytics::{
     AnalyticsCondition, AnalyticsOrder, AnalyticsQuery, AnalyticsRow, Bucket, Dimension, Percentiles, Sums,
 };
 pub use annotation::{Correction, LogNote, Repriced};
+pub use backup::Restored;
 pub use error::{Error, ErrorKind, Result};
 pub use filter::{Direction, LogCondition, LogField, LogFilter, LogOrder, LogValue, Operator};
 pub use gateway::GatewayRow;

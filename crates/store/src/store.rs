@@ -82,6 +82,11 @@ impl Store {
         &self.inner.master
     }
 
+    /// The master key is in a file, not given by the environment.
+    pub(crate) fn master_is_file(&self) -> bool {
+        matches!(self.inner.master, MasterSource::File)
+    }
+
     pub(crate) fn master_key_path(&self) -> PathBuf {
         self.inner.path.with_file_name("master.key")
     }

@@ -1,7 +1,7 @@
 //! The log's file: who reads it, who writes it, and the connections they do it with.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -35,6 +35,10 @@ pub(crate) struct Log {
 impl Log {
     pub(crate) fn at(path: PathBuf) -> Self {
         Self { path, spare: Mutex::default() }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     pub(crate) fn writer(&self, max_bytes: Option<u64>) -> Result<LogWriter> {

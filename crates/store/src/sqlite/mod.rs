@@ -6,9 +6,10 @@
 //!   * `log_writer`: one commit of the journal; `total_writer` adds its totals, `retention` deletes
 //!   * `log_reader`: records by filter; `total_reader`: sums and percentiles by group
 //!   * `log_editor`: notes, corrections, deleting by filter
-//! * `check`: SQLite's own check of a file
+//! * `backup`: both files in one; `check`: SQLite's own check of a file
 //! * `schema`: numbered migrations of both files; `upgrade`: those that are more than SQL
 
+pub(crate) mod backup;
 mod check;
 mod log;
 mod log_editor;

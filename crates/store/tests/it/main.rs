@@ -3,7 +3,9 @@
 //! * `conformance`: what every backend must do; takes a function that opens an empty store
 //! * `journal`: order, bounds, retention, ill stores
 //! * `crash`: a killed process loses nothing it was told is written
+//! * `edit`: notes, corrected costs, deleting, age, backups
 //! * `files`: modes, migrations, damage
+//! * `upgrade`: databases of older versions
 //! * `model`: filters and totals against a plain in-memory model
 //! * `cost`: what logging costs; run by hand
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -11,10 +13,12 @@
 mod conformance;
 mod cost;
 mod crash;
+mod edit;
 mod files;
 mod journal;
 mod model;
 mod support;
+mod upgrade;
 
 /// The product's allocator, so that `cost` measures what the product pays.
 #[global_allocator]

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use clap::{Args, Parser, Subcommand};
 
 use crate::command::{
-    agent, chat, completion, config, doctor, env, key, logs, models, onboard, service, status, token, usage,
+    agent, backup, chat, completion, config, cost, doctor, env, key, logs, models, onboard, service, status, token, usage,
 };
 
 /// An AI gateway you run yourself that speaks Cloudflare AI Gateway's API.
@@ -59,6 +59,13 @@ pub(crate) enum Command {
     Usage(usage::Usage),
     /// Find what is wrong with the set-up, and say what to do
     Doctor(doctor::Doctor),
+    /// Check what calls cost: against the price, after a correction, against the provider's bill
+    #[command(subcommand)]
+    Cost(cost::Cost),
+    /// Save settings and log in one file, while the gateway runs
+    Backup(backup::Backup),
+    /// Bring a backup back
+    Restore(backup::Restore),
     /// Print a completion script for a shell
     Completion(completion::Completion),
     /// Print the manual page, or write one per command

@@ -2,8 +2,10 @@
 
 pub(crate) mod agent;
 pub(crate) mod chat;
+pub(crate) mod backup;
 pub(crate) mod completion;
 pub(crate) mod config;
+pub(crate) mod cost;
 pub(crate) mod dev;
 pub(crate) mod doctor;
 pub(crate) mod env;
@@ -46,6 +48,9 @@ pub(crate) fn run(cli: Cli, printer: &Printer) -> Result<(), Failed> {
         Command::Logs(args) => logs::run(args, printer),
         Command::Usage(args) => usage::run(args, printer),
         Command::Doctor(args) => doctor::run(&args, printer),
+        Command::Cost(args) => cost::run(args, printer),
+        Command::Backup(args) => backup::backup(&args, printer),
+        Command::Restore(args) => backup::restore(&args, printer),
         Command::Completion(args) => completion::completion(&args, printer),
         Command::Man(args) => completion::man(&args, printer),
     }

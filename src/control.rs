@@ -262,6 +262,7 @@ impl Seen {
             files: vec![
                 stamp(home.config_path()),
                 stamp(home.path.join(".env")),
+                stamp(home.prices_path()),
                 stamp(store.path().with_file_name("master.key")),
             ],
             store: store.version().ok(),

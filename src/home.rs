@@ -2,10 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use genesis_config::{Environment, ExposeSecret, File};
+use genesis_config::{Environment, ExposeSecret, File, PriceTable};
 use genesis_store::{Store, StoreOptions};
 
 use crate::printer::Failed;
+
+/// What happens when `prices.json` is of no use.
+const INSTEAD: &str = "the prices in force before are used; `genesis models update` puts a good one there";
 
 pub(crate) struct Home {
     pub(crate) path: PathBuf,
@@ -32,6 +35,31 @@ impl Home {
         self.path.join("genesis.json")
     }
 
+    /// A price table that takes the place of the built-in one; `genesis models update` puts it there.
+    pub(crate) fn prices_path(&self) -> PathBuf {
+        self.path.join("prices.json")
+    }
+
+    /// Puts the newer of both price tables in force. An error says why the file is not used.
+    fn use_prices(&self) -> Result<(), String> {
+        let path = self.prices_path();
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                PriceTable::put_in_force(None);
+                return Ok(());
+            }
+            Err(error) => return Err(format!("{} cannot be read ({error}); {INSTEAD}", path.display())),
+        };
+        let table = PriceTable::parse(&text)
+            .map_err(|problem| format!("{} cannot be used: {problem}; {INSTEAD}", path.display()))?;
+        let newer = table.as_of() >= PriceTable::builtin().as_of();
+        if !newer || table.as_of() != PriceTable::in_force().as_of() {
+            PriceTable::put_in_force(newer.then_some(table));
+        }
+        Ok(())
+    }
+
     pub(crate) fn settings(&self) -> Result<Settings, Failed> {
         let path = self.config_path();
         let file = File::load(&path).map_err(|error| {
@@ -41,6 +69,7 @@ impl Home {
         let file = file.unwrap_or_default();
         let (environment, mut warnings) = Environment::load(&self.path, &file.env);
         warnings.extend(file.warnings.iter().cloned());
+        warnings.extend(self.use_prices().err());
         Ok(Settings { file, environment, warnings })
     }
 

@@ -4,6 +4,7 @@
 //! * `list`: the catalogue as a table, as JSON, as references
 //! * `reference`: `provider/model` as typed, and what was probably meant
 //! * `status`: what would be called with which credential, and whether it answers
+//! * `update`: a newer price table in place of the built-in one
 //! * `defaults`: the default model, its fallbacks, and aliases, kept in the configuration file
 
 mod catalogue;
@@ -11,6 +12,7 @@ mod defaults;
 mod list;
 pub(crate) mod reference;
 mod status;
+mod update;
 
 use clap::{Args, Subcommand};
 
@@ -27,6 +29,8 @@ pub(crate) enum Models {
     List(list::List),
     /// Show the default model, its fallbacks, and the credential each provider is called with
     Status(status::Status),
+    /// Take a newer price table; a running gateway prices the next calls with it
+    Update(update::Update),
     /// Make a model the default
     Set(Set),
     /// Models tried in order when the default one fails
@@ -132,6 +136,7 @@ pub(crate) fn run(command: Models, printer: &Printer) -> Result<(), Failed> {
     match command {
         Models::List(args) => list::run(&args, &home, &settings, printer),
         Models::Status(args) => status::run(&args, &home, &settings, printer),
+        Models::Update(args) => update::run(&args, &home, printer),
         Models::Set(args) => defaults::set(&args, &home, &settings, printer),
         Models::Fallbacks(command) => defaults::fallbacks(command, &home, &settings, printer),
         Models::Aliases(command) => defaults::aliases(command, &home, &settings, printer),

@@ -1,7 +1,7 @@
 //! `genesis status`: one screen.
 
 use clap::Args;
-use genesis_store::{LogFilter, LogRecord, Store, UsageQuery, UsageRow};
+use genesis_store::{LogField, LogFilter, LogRecord, Operator, Store, UsageQuery, UsageRow};
 use serde_json::json;
 
 use super::logs::store_to_read;
@@ -100,7 +100,11 @@ impl LastDay {
     fn read(store: &Store) -> Result<Self, Failed> {
         let since_ms = Some(now_ms() - DAY_MS);
         let query = UsageQuery { since_ms, ..UsageQuery::default() };
-        let failures = LogFilter { success: Some(false), since_ms, limit: 1, ..LogFilter::default() };
+        let failures = LogFilter { limit: 1, ..LogFilter::default() }.is(LogField::Success, false).with(
+            LogField::CreatedAt,
+            Operator::AtLeast,
+            now_ms() - DAY_MS,
+        );
         Ok(Self {
             total: store.usage(&query)?.pop().unwrap_or_default(),
             failed: store.logs(&failures)?.pop(),

@@ -81,7 +81,7 @@ impl Visitor<'_> for UsdVisitor {
 }
 
 /// Decimal text times 10^`exponent`, as an integer, rounded half up (away from zero for negatives).
-pub(crate) fn scaled(text: &str, exponent: i32) -> Option<i128> {
+pub fn scaled(text: &str, exponent: i32) -> Option<i128> {
     let text = text.trim();
     let (negative, text) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),

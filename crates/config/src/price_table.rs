@@ -1,10 +1,12 @@
-//! The embedded price table (`data/prices.json`, whose shape `data/update_prices.py` describes).
+//! The price table: the embedded one (`data/prices.json`, whose shape `data/update_prices.py` describes), or a newer
+//! one put in its place.
 //!
 //! Nothing is read at start-up: the first question indexes the text by provider, and a provider's models are read
-//! when first asked for.
+//! when first asked for. A table from outside is read whole before it is used.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
+use std::sync::{OnceLock, PoisonError, RwLock};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -26,7 +28,8 @@ impl PriceTable {
         BUILTIN.get_or_init(|| {
             let index: Index<'static> = serde_json::from_str(include_str!("../data/prices.json"))
                 .expect("the embedded table is read by every test");
-            let shelf = |text: &'static RawValue| Shelf { text: text.get(), models: OnceLock::new() };
+            let shelf =
+                |text: &'static RawValue| Shelf { text: Cow::Borrowed(text.get()), models: OnceLock::new() };
             Self {
                 as_of: index.as_of.to_owned(),
                 providers: index
@@ -36,6 +39,70 @@ impl PriceTable {
                     .collect(),
             }
         })
+    }
+
+    /// The table that prices are taken from: the one put in force last, else the built-in one.
+    pub fn in_force() -> &'static Self {
+        IN_FORCE.read().unwrap_or_else(PoisonError::into_inner).unwrap_or_else(Self::builtin)
+    }
+
+    /// Reads a table in the shape of the built-in one. An error says what is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let index: Index<'_> = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let shelf = |text: &RawValue| Shelf { text: text.get().to_owned().into(), models: OnceLock::new() };
+        let providers = index.providers.into_iter().map(|(name, text)| (name.to_owned(), shelf(text)));
+        let table = Self { as_of: index.as_of.to_owned(), providers: providers.collect() };
+        table.check()?;
+        Ok(table)
+    }
+
+    /// Puts this table in force for the whole process; `None`: the built-in one. Every exchange is priced with the table
+    /// in force when it ends.
+    pub fn put_in_force(table: Option<Self>) {
+        // Prices are asked for by reference from many places; a table is replaced a few times in a process's life, and
+        // the old one stays in memory.
+        let table: Option<&'static Self> = table.map(|table| &*Box::leak(Box::new(table)));
+        *IN_FORCE.write().unwrap_or_else(PoisonError::into_inner) = table;
+    }
+
+    /// The price with this id ([`Price::id`]), if the table still has it: a row without a first day is known by the
+    /// table's own.
+    pub fn by_id(&self, id: &str) -> Option<Price> {
+        let (name, day) = id.rsplit_once('@')?;
+        let (provider, model) = name.split_once('/')?;
+        let model = self.providers.get(provider)?.read().models.iter().find(|other| other.id == model)?;
+        let row = model.prices.iter().find(|row| row.from.as_deref().unwrap_or(&self.as_of) == day)?;
+        Some(model.price_of(row, provider, &self.as_of))
+    }
+
+    /// How many models there are, and an error if a provider cannot be read or a price is out of all bounds.
+    fn check(&self) -> Result<usize, String> {
+        if self.as_of.len() != 10 || !digits_match("####-##-##", &self.as_of) {
+            return Err(format!("as_of is `{}`, which is no date", self.as_of));
+        }
+        let mut count = 0;
+        for (provider, shelf) in &self.providers {
+            let models: Models =
+                serde_json::from_str(&shelf.text).map_err(|error| format!("{provider}: {error}"))?;
+            if let Some(missing) = models.fallback.iter().find(|name| !self.providers.contains_key(*name)) {
+                return Err(format!("{provider} falls back to {missing}, which is not there"));
+            }
+            for model in &models.models {
+                model.check().map_err(|problem| format!("{provider}/{}: {problem}", model.id))?;
+            }
+            count += models.models.len();
+        }
+        if count == 0 { Err("there is no model in it".to_owned()) } else { Ok(count) }
+    }
+
+    /// How many models there are.
+    pub fn len(&self) -> usize {
+        self.providers.values().map(|shelf| shelf.read().models.len()).sum()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// The day the prices were taken, `YYYY-MM-DD`.
@@ -87,6 +154,8 @@ impl PriceTable {
     }
 }
 
+static IN_FORCE: RwLock<Option<&'static PriceTable>> = RwLock::new(None);
+
 #[derive(Deserialize)]
 struct Index<'a> {
     as_of: &'a str,
@@ -97,14 +166,15 @@ struct Index<'a> {
 /// One provider's models, read on first use.
 #[derive(Debug)]
 struct Shelf {
-    text: &'static str,
+    text: Cow<'static, str>,
     models: OnceLock<Models>,
 }
 
 impl Shelf {
     fn read(&self) -> &Models {
         self.models.get_or_init(|| {
-            serde_json::from_str(self.text).expect("a test reads every provider of the embedded table")
+            serde_json::from_str(&self.text)
+                .expect("a test reads every provider of the embedded table, and parse reads every other")
         })
     }
 }
@@ -135,7 +205,11 @@ impl Model {
     fn price(&self, provider: &str, as_of: &str, at_ms: i64) -> Price {
         let at = Moment::of(at_ms);
         let holds = self.prices.iter().rev().find(|row| row.holds(&at)).or(self.prices.first());
-        let row = holds.expect("a test finds a price in every model");
+        let row = holds.expect("every model was checked to have a price");
+        self.price_of(row, provider, as_of)
+    }
+
+    fn price_of(&self, row: &Row, provider: &str, as_of: &str) -> Price {
         let claude = self.id.contains("claude");
         Price {
             id: format!("{provider}/{}@{}", self.id, row.from.as_deref().unwrap_or(as_of)),
@@ -150,6 +224,36 @@ impl Model {
         }
     }
 }
+
+impl Model {
+    /// Nothing that would make a wrong cost: a price there is, ascending tiers, rates that can be.
+    fn check(&self) -> Result<(), String> {
+        if self.prices.is_empty() {
+            return Err("it has no price".to_owned());
+        }
+        for row in &self.prices {
+            if !row.tiers.is_sorted_by_key(|(above, _)| *above) {
+                return Err("its tiers do not ascend".to_owned());
+            }
+            let rates = std::iter::once(&row.rates).chain(row.tiers.iter().map(|(_, rates)| rates));
+            for Rates { input, cache_read, cache_write, cache_write_1h, output, reasoning } in
+                rates.map(|rates| rates.complete(true))
+            {
+                let all = [input, cache_read, cache_write, cache_write_1h, output, reasoning];
+                if !all.iter().all(|rate| (0..=HIGHEST_RATE).contains(rate)) {
+                    return Err("a rate is below zero or above $100,000 per million tokens".to_owned());
+                }
+            }
+            if !(0..=HIGHEST_RATE).contains(&row.req.unwrap_or(0)) {
+                return Err("the price per request is below zero or above $100,000".to_owned());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Nano-USD: beyond it is a slip, not a price.
+const HIGHEST_RATE: i64 = 100_000_000_000_000;
 
 /// One price as the table writes it.
 #[derive(Debug, Deserialize)]
@@ -298,29 +402,7 @@ mod tests {
     fn every_provider_reads_and_every_model_has_a_price() {
         let table = PriceTable::builtin();
         assert!(table.providers.len() > 15);
-        for (provider, shelf) in &table.providers {
-            let models = shelf.read();
-            assert!(!models.models.is_empty(), "{provider}");
-            for fallback in &models.fallback {
-                assert!(table.providers.contains_key(fallback), "{provider} falls back to {fallback}");
-            }
-            for model in &models.models {
-                assert!(!model.prices.is_empty(), "{provider}/{}", model.id);
-                for row in &model.prices {
-                    assert!(row.tiers.is_sorted_by_key(|(above, _)| *above), "{provider}/{}", model.id);
-                    let rates = std::iter::once(&row.rates).chain(row.tiers.iter().map(|(_, rates)| rates));
-                    for rate in rates.map(|rates| rates.complete(true)) {
-                        let all =
-                            [rate.input, rate.cache_read, rate.cache_write, rate.cache_write_1h, rate.output];
-                        assert!(
-                            all.iter().all(|rate| (0..=100_000_000_000_000).contains(rate)),
-                            "{provider}/{}",
-                            model.id
-                        );
-                    }
-                }
-            }
-        }
+        assert!(table.check().expect("the embedded table is in order") > 300);
     }
 
     #[test]

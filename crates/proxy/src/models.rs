@@ -44,7 +44,7 @@ pub(crate) fn answer(snapshot: &Snapshot, id: Option<&str>) -> Response<Body> {
 /// Models known by price or from the configuration, of providers that have a key or need none.
 fn callable(snapshot: &Snapshot) -> impl Iterator<Item = Model<'_>> {
     snapshot.callable_providers().flat_map(|provider| {
-        let priced = PriceTable::builtin().models(&provider.price_provider);
+        let priced = PriceTable::in_force().models(&provider.price_provider);
         let described = provider.models.iter().map(|entry| entry.id.as_str());
         let mut names: Vec<_> = described.chain(priced).collect();
         names.sort_unstable();

@@ -561,7 +561,7 @@ fn known_price(snapshot: &Arc<Snapshot>, provider: &str, model: &str, at_ms: i64
             return price.clone();
         }
         let (provider, _) = snapshot.provider(provider)?;
-        let price = provider.price(PriceTable::builtin(), model, at_ms).map(Arc::new);
+        let price = provider.price(PriceTable::in_force(), model, at_ms).map(Arc::new);
         known.prices.insert(key, price.clone());
         price
     })

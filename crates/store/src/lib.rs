@@ -50,7 +50,7 @@ pub use key::KeyRow;
 pub use query::{GroupBy, LogRanges, UsageQuery, UsageRow};
 pub use record::{Attempt, Fault, LogRecord, Outcome, Payload};
 pub use store::{Store, StoreOptions};
-pub use token::{NewToken, Permissions, TokenRow, looks_like_token, token_hash};
+pub use token::{NewToken, Permissions, TokenRow, looks_like_token, sha256, token_hash};
 
 /// Text that is wiped when dropped and never printed.
 pub type Secret = secrecy::SecretString;

@@ -101,8 +101,13 @@ impl Store {
 
 /// What is stored of a token and looked up for each request: SHA-256 of its text.
 pub fn token_hash(presented: &[u8]) -> [u8; 32] {
+    sha256(presented)
+}
+
+/// SHA-256, also for checking files.
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut hash = [0; 32];
-    hash.copy_from_slice(digest::digest(&digest::SHA256, presented).as_ref());
+    hash.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
     hash
 }
 

@@ -32,7 +32,7 @@ pub(in crate::command) fn model_ids(provider: &Provider) -> Vec<String> {
     let mut ids: Vec<String> = provider.models.iter().map(|model| model.id.clone()).collect();
     // On Cloudflare's compatible endpoint a model's name starts with its maker.
     let prefix = if is_compatible_endpoint(provider) { "anthropic/" } else { "" };
-    for id in PriceTable::builtin().models(&provider.price_provider) {
+    for id in PriceTable::in_force().models(&provider.price_provider) {
         let id = format!("{prefix}{id}");
         if !ids.contains(&id) {
             ids.push(id);
@@ -64,7 +64,7 @@ impl Catalogue<'_> {
     pub(super) fn row(&self, reference: Reference) -> Row {
         let provider = self.providers.find(&reference.provider);
         let described = provider.and_then(|provider| described(provider, &reference.model));
-        let table = PriceTable::builtin();
+        let table = PriceTable::in_force();
         let price = provider
             .and_then(|provider| provider.price(table, &reference.model, Timestamp::now().as_millisecond()))
             .map(|price| (price.rates.input, price.rates.output));

@@ -71,7 +71,7 @@ pub(super) fn run(args: &List, home: &Home, settings: &Settings, printer: &Print
         printer.line(table(&rows))?;
         printer.note(format!(
             "prices in US dollars per million tokens, as of {}",
-            PriceTable::builtin().as_of()
+            PriceTable::in_force().as_of()
         ));
     }
     if rows.is_empty() {
@@ -136,7 +136,7 @@ fn chosen(
 fn largest(provider: &Provider, ids: &[String]) -> Vec<String> {
     let window = |id: &str| {
         let described = provider.models.iter().find(|model| model.id == id);
-        let table = PriceTable::builtin().context_window(&provider.price_provider, id);
+        let table = PriceTable::in_force().context_window(&provider.price_provider, id);
         described.and_then(|model| model.context_window).or(table)
     };
     let mut by_window: Vec<usize> = (0..ids.len()).collect();

@@ -249,3 +249,38 @@ fn small_usages() -> impl Strategy<Value = Usage> {
         },
     )
 }
+
+#[test]
+fn a_newer_table_is_read_whole_before_it_is_used() {
+    let text = |rest: &str| {
+        format!(
+            r#"{{"as_of": "2027-01-01", "source": "x", "providers": {{"openai": {{"models": [{rest}]}}}}}}"#
+        )
+    };
+    let good = r#"{"id":"gpt-9","match":"=gpt-9","prices":[{"in":1000000000,"out":2000000000},{"in":3000000000,"out":4000000000,"from":"2027-02-01"}]}"#;
+    let table = PriceTable::parse(&text(good)).unwrap();
+    assert_eq!((table.as_of(), table.len()), ("2027-01-01", 1));
+    let first = table.by_id("openai/gpt-9@2027-01-01").unwrap();
+    let second = table.by_id("openai/gpt-9@2027-02-01").unwrap();
+    assert_eq!((first.rates.input, second.rates.input), (1_000_000_000, 3_000_000_000));
+    assert_eq!(second.id, "openai/gpt-9@2027-02-01");
+    for unknown in ["openai/gpt-9@2026-01-01", "openai/gpt-8@2027-01-01", "nobody/gpt-9@2027-01-01", "custom"]
+    {
+        assert!(table.by_id(unknown).is_none(), "{unknown}");
+    }
+    for (bad, said) in [
+        (text(""), "no model"),
+        (text(r#"{"id":"a","match":"=a","prices":[]}"#), "openai/a: it has no price"),
+        (text(r#"{"id":"a","match":"=a","prices":[{"in":-1}]}"#), "below zero"),
+        (
+            text(r#"{"id":"a","match":"=a","prices":[{"in":1,"tiers":[[5,{"in":1}],[4,{"in":1}]]}]}"#),
+            "ascend",
+        ),
+        (text(r#"{"id":"a","match":"=a","prices":[{"in":"1"}]}"#), "openai: invalid type"),
+        (text(good).replace("2027-01-01", "soon"), "no date"),
+        ("[]".to_owned(), "invalid type"),
+    ] {
+        let refused = PriceTable::parse(&bad).unwrap_err();
+        assert!(refused.contains(said), "{refused}");
+    }
+}

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{
     Failure,
-    log_reader::{Records, Search, Spot, bodies, find},
+    log_reader::{Records, Search, Spot, bodies, find_one},
     pages::{self, LoadedPage},
     total_writer::{LEVELS, TotalWriter},
 };
@@ -26,7 +26,7 @@ const CORRECTIONS: usize = 500;
 
 pub(super) fn annotate(connection: &mut Connection, id: Uuid, note: &LogNote) -> Result<bool, Failure> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    if find(&transaction, id, id)?.is_empty() {
+    if find_one(&transaction, id)?.is_none() {
         return Ok(false);
     }
     let metadata = note.metadata.as_ref().map(|map| serde_json::Value::Object(map.clone()).to_string());
@@ -158,9 +158,7 @@ pub(super) fn correct_costs(
         totals.fold(&transaction)?;
         let mut changes: BTreeMap<(i64, Vec<u8>), (i64, i64)> = BTreeMap::new();
         for correction in slice {
-            let Some(spot) = find(&transaction, correction.id, correction.id)?.first().copied() else {
-                continue;
-            };
+            let Some(spot) = find_one(&transaction, correction.id)? else { continue };
             let Some((record, _)) = Records::new(&transaction)?.read(spot, false)? else { continue };
             transaction
                 .prepare_cached(

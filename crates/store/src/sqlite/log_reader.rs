@@ -68,7 +68,7 @@ impl<'a> Search<'a> {
             (filter.before, &mut search.before, &mut search.before_id),
         ] {
             let Some(id) = id else { continue };
-            match find(connection, id, id)?.first() {
+            match find_one(connection, id)? {
                 Some(spot) => *seq = spot.seq,
                 None => *gone = Some(id),
             }
@@ -341,20 +341,42 @@ pub(super) fn sources(connection: &Connection) -> rusqlite::Result<HashMap<i64, 
     rows.collect()
 }
 
+/// Where the record with this id is.
+pub(super) fn find_one(connection: &Connection, id: Uuid) -> Result<Option<Spot>, Failure> {
+    // Ids begin with their time, and a record stands in the log soon after it.
+    let since = i64::try_from(id.as_u128() >> 80).unwrap_or(0).clamp(0, i64::MAX >> SEQ_SHIFT) << SEQ_SHIFT;
+    let sql = format!(
+        "SELECT {PAGE_COLUMNS} FROM page WHERE last_seq >= ?1 AND first_id <= ?2 AND last_id >= ?2
+         ORDER BY last_seq LIMIT 8"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let near = statement.query_map(params![since, id.as_bytes()], page_row)?;
+    for row in near {
+        if let Some(spot) = spots_in(&pages::load(connection, row?)?, id, id).next() {
+            return Ok(Some(spot));
+        }
+    }
+    // Whoever made the id had another clock.
+    Ok(find(connection, id, id)?.first().copied())
+}
+
+fn spots_in(page: &LoadedPage, first: Uuid, last: Uuid) -> impl Iterator<Item = Spot> {
+    let (source, last_seq) = (page.row.source, page.row.zone.last_seq);
+    page.frames.iter().filter_map(move |frame| {
+        let figures = packed::read_figures(&page.heads[frame.head.clone()])?;
+        let is_there = (first..=last).contains(&figures.id);
+        is_there.then_some(Spot { source, page: last_seq, seq: frame.seq })
+    })
+}
+
 /// Where the records are whose ids lie between these.
-pub(super) fn find(connection: &Connection, first: Uuid, last: Uuid) -> Result<Vec<Spot>, Failure> {
+fn find(connection: &Connection, first: Uuid, last: Uuid) -> Result<Vec<Spot>, Failure> {
     let sql = format!("SELECT {PAGE_COLUMNS} FROM page WHERE first_id <= ? AND last_id >= ?");
     let mut statement = connection.prepare_cached(&sql)?;
     let rows = statement.query_map([last.as_bytes(), first.as_bytes()], page_row)?;
     let mut spots = Vec::new();
     for row in rows {
-        let page = pages::load(connection, row?)?;
-        for frame in &page.frames {
-            let figures = packed::read_figures(&page.heads[frame.head.clone()]);
-            if figures.is_some_and(|figures| (first..=last).contains(&figures.id)) {
-                spots.push(Spot { source: page.row.source, page: page.row.zone.last_seq, seq: frame.seq });
-            }
-        }
+        spots.extend(spots_in(&pages::load(connection, row?)?, first, last));
     }
     Ok(spots)
 }
@@ -365,7 +387,11 @@ pub(super) fn record(
     id: &str,
 ) -> Result<Option<(LogRecord, Option<Payload>)>, Failure> {
     let (first, last) = id_range(id)?;
-    match find(connection, first, last)?.as_slice() {
+    let found = match first == last {
+        true => Vec::from_iter(find_one(connection, first)?),
+        false => find(connection, first, last)?,
+    };
+    match found.as_slice() {
         [] => Ok(None),
         [spot] => Ok(Records::new(connection)?.read(*spot, true)?),
         _ => {

@@ -3,8 +3,8 @@
 use std::slice;
 
 use genesis_store::{
-    Direction, ErrorKind, GroupBy, Journal, JournalOptions, LogField, LogFilter, NewToken, Operator, Outcome,
-    Permissions, Secret, Store, UsageQuery, looks_like_token, token_hash,
+    Attempt, Direction, ErrorKind, Fault, GroupBy, Journal, JournalOptions, LogField, LogFilter, NewToken,
+    Operator, Outcome, Permissions, Secret, Store, UsageQuery, looks_like_token, token_hash,
 };
 use secrecy::ExposeSecret;
 use serde_json::json;
@@ -182,6 +182,15 @@ mod checks {
         full.outcome = Outcome::UpstreamBroken;
         full.request_size = u64::from(u32::MAX) * 3;
         (full.step, full.custom_cost, full.cached, full.simulated) = (3, true, true, true);
+        full.attempts = vec![
+            Attempt { provider: "openai".into(), fault: Some(Fault::Timeout), ..Attempt::default() },
+            Attempt {
+                provider: "groq".into(),
+                status: Some(200),
+                cost_nano_usd: Some(5),
+                ..Attempt::default()
+            },
+        ];
         let mut bare = record(2);
         (bare.dialect, bare.usage, bare.cost_nano_usd, bare.first_byte_ms) = (None, None, None, None);
         (bare.raw_usage, bare.price_id, bare.price_formula, bare.trace_id) = (None, None, None, None);

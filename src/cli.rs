@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use clap::{Args, Parser, Subcommand};
 
 use crate::command::{
-    agent, backup, chat, completion, config, cost, doctor, env, key, logs, models, onboard, service, status, token, usage,
+    agent, backup, chat, completion, config, cost, doctor, env, key, logs, models, onboard, service, status,
+    token, usage,
 };
 
 /// An AI gateway you run yourself that speaks Cloudflare AI Gateway's API.

@@ -1,8 +1,8 @@
 //! One file per command: plain arguments in, done or [`Failed`] out.
 
 pub(crate) mod agent;
-pub(crate) mod chat;
 pub(crate) mod backup;
+pub(crate) mod chat;
 pub(crate) mod completion;
 pub(crate) mod config;
 pub(crate) mod cost;

@@ -178,6 +178,9 @@ fn fields(record: &LogRecord) -> Vec<(&'static str, String)> {
         ("cost", cost(record)),
         ("price", record.price_id.as_deref().map(render::plain).unwrap_or_default()),
         ("formula", record.price_formula.as_deref().map(render::plain).unwrap_or_default()),
+        ("repriced", repriced(record)),
+        ("feedback", record.feedback.map(|feedback| feedback.to_string()).unwrap_or_default()),
+        ("score", record.score.map(|score| score.to_string()).unwrap_or_default()),
         ("credential", render::or_none(&record.credential)),
         (
             "token",
@@ -212,6 +215,15 @@ fn attempts(attempts: &[Attempt]) -> String {
         ]);
     }
     table.to_string()
+}
+
+/// What the cost was before it was corrected.
+fn repriced(record: &LogRecord) -> String {
+    let Some(repriced) = &record.repriced else { return String::new() };
+    let before = repriced.original_cost_nano_usd.map_or(render::NONE.to_owned(), render::money);
+    let price = repriced.original_price_id.as_deref().map(|id| format!(" ({})", render::plain(id)));
+    let when = render::local(repriced.at_ms, "%Y-%m-%d %H:%M");
+    format!("{when}; before: {before}{}", price.unwrap_or_default())
 }
 
 fn tokens(record: &LogRecord) -> String {

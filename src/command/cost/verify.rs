@@ -196,8 +196,8 @@ mod tests {
     fn formulas_are_reckoned_as_costs_are() {
         for (formula, nano_usd) in [
             ("1000 input × $3/M + 200 output × $15/M", Some(6_000_000)),
-            ("40 input × $0.0125/M", Some(1)),
-            ("39 input × $0.0125/M", Some(0)),
+            ("40 input × $0.0000125/M", Some(1)),
+            ("39 input × $0.0000125/M", Some(0)),
             ("1 input × $1/M + $0.01 per request", Some(10_001_000)),
             ("$0.5 as given", Some(500_000_000)),
             ("12×3.00", None),

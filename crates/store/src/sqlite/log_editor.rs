@@ -9,7 +9,7 @@ use super::{
     Failure,
     log_reader::{Records, Search, Spot, bodies, find_one},
     pages::{self, LoadedPage},
-    total_writer::{LEVELS, TotalWriter},
+    total_writer::{LEVELS, TotalWriter, level_of},
 };
 use crate::{
     Correction, LogFilter, LogNote, LogRecord, Sums,
@@ -221,6 +221,7 @@ fn change_totals(
         return Ok(());
     };
     for (level, length) in LEVELS.into_iter().enumerate() {
+        let level = level + level_of(series);
         let place = params![level as i64, minute.div_euclid(length), number];
         let data: Option<Vec<u8>> = transaction
             .prepare_cached("SELECT data FROM total WHERE level = ? AND bucket = ? AND series = ?")?

@@ -129,7 +129,7 @@ const PAGES: &str = "
     -- What totals are kept by: key and metadata entry, packed.
     CREATE TABLE series (number INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE);
     CREATE TABLE total (
-        level  INTEGER NOT NULL,         -- 0 minutes, 1 hours, 2 days
+        level  INTEGER NOT NULL,         -- 0 minutes, 1 hours, 2 days; 3 more: with a metadata entry
         bucket INTEGER NOT NULL,         -- so many since the epoch
         series INTEGER NOT NULL,
         data   BLOB NOT NULL,

@@ -6,7 +6,7 @@ use rusqlite::{Connection, params};
 
 use super::{
     Failure, damaged,
-    total_writer::{LEVELS, each_fresh},
+    total_writer::{LABELLED, LEVELS, each_fresh},
 };
 use crate::{
     AnalyticsCondition, AnalyticsOrder, AnalyticsQuery, AnalyticsRow, Bucket, Dimension, Direction, Error,
@@ -24,7 +24,8 @@ pub(super) fn analytics(
     let wanted = Wanted::new(query)?;
     let mut groups = Groups::default();
     let series = groups.of_series(connection, &wanted)?;
-    let spans = spans(connection, query)?;
+    let above = if wanted.label.is_some() { LABELLED } else { 0 };
+    let spans = spans(connection, query, above)?;
     let mut found: HashMap<(i64, usize), Total> = HashMap::new();
     let mut add = |minute: i64, group: usize, packed: &[u8]| {
         let bucket = query
@@ -37,7 +38,7 @@ pub(super) fn analytics(
         "SELECT bucket, series, data FROM total WHERE level = ? AND bucket >= ? AND bucket < ?",
     )?;
     for Span { level, first, end } in &spans {
-        let mut rows = statement.query(params![*level as i64, first, end])?;
+        let mut rows = statement.query(params![(above + *level) as i64, first, end])?;
         while let Some(row) = rows.next()? {
             if let Some(group) = series.get(&row.get(1)?) {
                 add(
@@ -193,9 +194,10 @@ struct Span {
 }
 
 /// The totals that cover the time asked for, as coarse as the query allows and as fine as they are kept.
-fn spans(connection: &Connection, query: &AnalyticsQuery) -> Result<Vec<Span>, Failure> {
+fn spans(connection: &Connection, query: &AnalyticsQuery, above: usize) -> Result<Vec<Span>, Failure> {
     let mut first = connection.prepare_cached("SELECT min(bucket) FROM total WHERE level = ?")?;
-    let mut first_of = |level: usize| first.query_row([level as i64], |row| row.get::<_, Option<i64>>(0));
+    let mut first_of =
+        |level: usize| first.query_row([(above + level) as i64], |row| row.get::<_, Option<i64>>(0));
     let (minutes, hours, days) = (first_of(0)?, first_of(1)?, first_of(2)?);
     if days.is_none() {
         // Everything is fresh.

@@ -20,6 +20,8 @@ use crate::{
 
 /// Minutes in a bucket of each level.
 pub(super) const LEVELS: [i64; 3] = [1, 60, 1_440];
+/// Added to the level of series with a metadata entry: they are many, and most questions are not about them.
+pub(super) const LABELLED: usize = 3;
 /// How long minutes and hours are kept, in minutes. Days are kept for good.
 const KEPT: [i64; 2] = [8 * 1_440, 100 * 1_440];
 /// When fresh totals are added to the sums: at so many rows, at so many totals, after so long.
@@ -97,17 +99,17 @@ impl TotalWriter {
         if self.series.len() > REMEMBERED_SERIES {
             self.series.clear();
         }
-        let mut levels: [BTreeMap<(i64, i64), Total>; 3] = Default::default();
+        let mut sums: BTreeMap<(usize, i64, i64), Total> = BTreeMap::new();
         for ((minute, series), total) in std::mem::take(&mut self.fresh) {
+            let above = level_of(&series);
             let Some(series) = self.series(transaction, minute, &series)? else { continue };
-            for (sums, length) in levels.iter_mut().zip(LEVELS) {
-                sums.entry((minute.div_euclid(length), series)).or_default().merge(&total);
+            for (level, length) in LEVELS.into_iter().enumerate() {
+                let place = (above + level, minute.div_euclid(length), series);
+                sums.entry(place).or_default().merge(&total);
             }
         }
-        for (level, sums) in levels.into_iter().enumerate() {
-            for (place, total) in sums {
-                add_to_sum(transaction, level, place, total)?;
-            }
+        for (place, total) in sums {
+            add_to_sum(transaction, place, total)?;
         }
         transaction.prepare_cached("DELETE FROM fresh_total")?.execute([])?;
         (self.fresh_rows, self.fresh_since) = (0, None);
@@ -181,28 +183,35 @@ impl TotalWriter {
     pub(super) fn thin_out(&mut self, transaction: &Transaction<'_>) -> Result<bool, Failure> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as i64 / 60;
         let mut more = false;
-        for (level, kept) in KEPT.into_iter().enumerate() {
+        for (level, kept, above) in [0, LABELLED]
+            .into_iter()
+            .flat_map(|above| KEPT.into_iter().enumerate().map(move |(level, kept)| (level, kept, above)))
+        {
             // Whole buckets of the next level, so that each is kept completely or not at all.
             let coarser = LEVELS[level + 1];
             let end = (now - kept).div_euclid(coarser) * coarser / LEVELS[level];
             let oldest: Option<i64> = transaction
                 .prepare_cached("SELECT min(bucket) FROM total WHERE level = ?")?
-                .query_row([level as i64], |row| row.get(0))?;
+                .query_row([(above + level) as i64], |row| row.get(0))?;
             let Some(oldest) = oldest.filter(|oldest| *oldest < end) else { continue };
             let step = (oldest + 60).min(end);
             transaction
                 .prepare_cached("DELETE FROM total WHERE level = ? AND bucket < ?")?
-                .execute([level as i64, step])?;
+                .execute([(above + level) as i64, step])?;
             more |= step < end;
         }
         Ok(more)
     }
 }
 
+/// What is added to the levels of a series.
+pub(super) fn level_of(series: &[u8]) -> usize {
+    if read_series(series).is_some_and(|(_, label)| label.is_some()) { LABELLED } else { 0 }
+}
+
 fn add_to_sum(
     transaction: &Transaction<'_>,
-    level: usize,
-    (bucket, series): (i64, i64),
+    (level, bucket, series): (usize, i64, i64),
     mut total: Total,
 ) -> Result<(), Failure> {
     let mut statement =

@@ -145,7 +145,7 @@ fn cost(
     }
     let now = Timestamp::now().as_millisecond();
     let model = &target.reference.model;
-    let table = PriceTable::builtin();
+    let table = PriceTable::in_force();
     let of_maker = || {
         let bare = model.rsplit_once('/').map_or(model.as_str(), |(_, bare)| bare);
         target.maker.as_ref()?.price(table, bare, now)

@@ -5,12 +5,11 @@
 //! * `sandbox`: a home folder of its own and a clean environment for every test
 
 mod agent;
+mod backup;
 mod chat;
 mod config;
 mod doctor;
 mod env;
-mod backup;
-mod config;
 mod cost;
 mod key;
 mod logs;

@@ -16,8 +16,11 @@ pub(super) struct Schema {
 /// One step: statements, and work on what is already there, between and after which more statements follow.
 pub(super) struct Migration {
     pub(super) sql: &'static str,
-    pub(super) convert: Option<fn(&Transaction<'_>) -> Result<(), Failure>>,
+    pub(super) convert: Option<Convert>,
 }
+
+/// Work on what is already there, in the migration's transaction.
+type Convert = fn(&Transaction<'_>) -> Result<(), Failure>;
 
 const fn sql(sql: &'static str) -> Migration {
     Migration { sql, convert: None }

@@ -232,11 +232,11 @@ fn add_to_sum(
     Ok(())
 }
 
-/// Every total that is not in the sums yet: minute, series, packed total.
-pub(super) fn each_fresh(
-    connection: &Connection,
-    visit: &mut dyn FnMut(i64, &[u8], &[u8]) -> Result<(), Failure>,
-) -> Result<(), Failure> {
+/// Takes minute, series, packed total.
+type VisitFresh<'a> = dyn FnMut(i64, &[u8], &[u8]) -> Result<(), Failure> + 'a;
+
+/// Every total that is not in the sums yet.
+pub(super) fn each_fresh(connection: &Connection, visit: &mut VisitFresh<'_>) -> Result<(), Failure> {
     let mut statement = connection.prepare_cached("SELECT data FROM fresh_total")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {

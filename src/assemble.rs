@@ -1,9 +1,10 @@
 //! File + environment + store → the snapshot the gateway runs with.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use genesis_config::{Environment, ExposeSecret, GatewaySettings, Providers};
-use genesis_proxy::{Key, Snapshot, SnapshotParts, Token};
+use genesis_proxy::{GatewayRoute, Key, Snapshot, SnapshotParts, Token};
 use genesis_store::{KeyRow, Secret, Store, TokenRow};
 
 use crate::home::Settings;
@@ -66,6 +67,7 @@ pub(crate) fn snapshot(
     let parts = SnapshotParts {
         providers: providers(settings)?,
         gateways: gateway_settings(settings, &stored.gateways, dev, &mut warnings),
+        routes: routes(settings)?,
         accounts: block.accounts.clone(),
         tokens: stored.tokens.iter().filter(|token| token.revoked_at_ms.is_none()).map(token).collect(),
         stored_keys: stored_keys.collect(),
@@ -104,6 +106,26 @@ fn relay_by_ids(environment: &Environment) -> Option<String> {
     let account = id(&["CLOUDFLARE_ACCOUNT_ID", "CF_AI_GATEWAY_ACCOUNT_ID"])?;
     let gateway = id(&["CF_AI_GATEWAY_GATEWAY_ID"])?;
     Some(format!("https://gateway.ai.cloudflare.com/v1/{account}/{gateway}/anthropic"))
+}
+
+/// The file's dynamic routes.
+fn routes(settings: &Settings) -> Result<Vec<GatewayRoute>, Failed> {
+    let providers = providers(settings)?;
+    let mut routes = Vec::new();
+    for (name, block) in &settings.file.gateway.routes {
+        // The file was checked when it was read.
+        let route = block.route(name, &providers).map_err(|problems| {
+            let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
+            Failed::config(lines.join("\n"))
+        })?;
+        let route = Arc::new(route);
+        let of = |gateway| GatewayRoute { account: None, gateway, route: Arc::clone(&route) };
+        match &block.gateways[..] {
+            [] => routes.push(of(None)),
+            gateways => routes.extend(gateways.iter().cloned().map(Some).map(of)),
+        }
+    }
+    Ok(routes)
 }
 
 fn token(row: &TokenRow) -> Token {

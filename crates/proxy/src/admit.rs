@@ -92,7 +92,7 @@ pub(crate) fn unauthorized(description: impl Into<String>) -> Failure {
 
 /// Takes every token of ours out of the provider's slots, whichever of a repeated header it is in, and returns the
 /// first.
-fn take_from_slots(headers: &mut HeaderMap) -> Option<String> {
+pub(crate) fn take_from_slots(headers: &mut HeaderMap) -> Option<String> {
     let mut found = None;
     for slot in &PROVIDER_SLOTS {
         let ours =

@@ -27,6 +27,7 @@ use crate::resolve::{Surface, surface};
 use crate::retry::Policy;
 use crate::server::{Event, Worker};
 use crate::snapshot::{ProviderSetup, Snapshot};
+use crate::unified::Asked;
 use crate::upstream::{Answer, Outgoing, Upload};
 
 pub(crate) async fn handle(worker: Rc<Worker>, mut request: Request<Incoming>) -> Response<Body> {
@@ -37,12 +38,16 @@ pub(crate) async fn handle(worker: Rc<Worker>, mut request: Request<Incoming>) -
     match surface(uri.path()) {
         Surface::Provider { account, gateway, provider, rest } => {
             let address = Address { account, gateway, provider, rest };
-            exchange(&worker, &snapshot, address, None, socket, head, body).await
+            exchange(&worker, &snapshot, address, Wanted::Path, socket, head, body).await
         }
         Surface::Unified { account, gateway, dialect } if head.method == Method::POST => {
             let gateway = gateway.map_or_else(|| gateway_named(&head.headers), str::to_owned);
             let address = Address { account, gateway: &gateway, provider: "compat", rest: "" };
-            exchange(&worker, &snapshot, address, Some(dialect), None, head, body).await
+            exchange(&worker, &snapshot, address, Wanted::Model(dialect), None, head, body).await
+        }
+        Surface::Universal { account, gateway } if head.method == Method::POST => {
+            let address = Address { account, gateway, provider: "", rest: "" };
+            exchange(&worker, &snapshot, address, Wanted::Steps, None, head, body).await
         }
         Surface::Models { account, gateway, id } => {
             let gateway = gateway.map_or_else(|| gateway_named(&head.headers), str::to_owned);
@@ -50,7 +55,7 @@ pub(crate) async fn handle(worker: Rc<Worker>, mut request: Request<Incoming>) -
         }
         Surface::Unified { .. } => reply::not_found(uri.path()),
         Surface::Aside => worker.aside(head, body, snapshot.limits.body_bytes).await,
-        Surface::Gateway { .. } | Surface::Unknown => reply::not_found(uri.path()),
+        Surface::Universal { .. } | Surface::Unknown => reply::not_found(uri.path()),
     }
 }
 
@@ -63,11 +68,22 @@ struct Address<'a> {
     rest: &'a str,
 }
 
+/// Where it is said what to call.
+#[derive(Clone, Copy)]
+enum Wanted {
+    /// In the path.
+    Path,
+    /// In the body, as its model.
+    Model(Dialect),
+    /// In the body, as steps.
+    Steps,
+}
+
 async fn exchange(
     worker: &Rc<Worker>,
     snapshot: &Arc<Snapshot>,
     address: Address<'_>,
-    unified: Option<Dialect>,
+    wanted: Wanted,
     socket: Option<Socket>,
     head: request::Parts,
     body: Incoming,
@@ -79,13 +95,13 @@ async fn exchange(
     let mut options = Options::read(&head.headers);
     let receipt = Receipt::open(&worker.shared, snapshot, &head, address.account, &gateway, &mut options);
     let mut marks = Marks::new(&receipt);
-    let mut exchange = Exchange { worker, snapshot, gateway, address, options, receipt };
-    let answered = exchange.run(unified, head, body).await.and_then(|delivery| delivery.expected(&socket));
+    let mut exchange = Exchange { worker, snapshot, gateway, address, options, receipt, chosen: None };
+    let answered = exchange.run(wanted, head, body).await.and_then(|delivery| delivery.expected(&socket));
     match &answered {
         Ok(Delivery { answer, .. }) => exchange.receipt.answered(answer.status, &answer.headers),
         Err(failure) => exchange.receipt.failed(failure),
     }
-    marks.tried = exchange.receipt.tried();
+    marks.note(&exchange);
     let mut response = match answered {
         Ok(Delivery { answer, .. }) if answer.status == StatusCode::SWITCHING_PROTOCOLS => {
             realtime::open(worker, socket, answer, exchange.receipt, snapshot.patience.idle)
@@ -95,6 +111,19 @@ async fn exchange(
     };
     marks.put(response.headers_mut());
     response
+}
+
+/// A call of a provider's own path.
+pub(crate) struct ByPath<'a> {
+    /// Slug.
+    pub(crate) provider: &'a str,
+    /// Path below it.
+    pub(crate) rest: &'a str,
+    pub(crate) query: Option<&'a str>,
+    /// The query holds the client's own key.
+    pub(crate) key_in_query: bool,
+    pub(crate) method: Method,
+    pub(crate) headers: HeaderMap,
 }
 
 /// One upstream call, ready to be made: everything that is decided before a byte is sent.
@@ -168,6 +197,8 @@ pub(crate) struct Exchange<'a> {
     address: Address<'a>,
     pub(crate) options: Options,
     pub(crate) receipt: Receipt,
+    /// Provider and model a dynamic route came to.
+    pub(crate) chosen: Option<(String, String)>,
 }
 
 impl<'a> Exchange<'a> {
@@ -178,57 +209,67 @@ impl<'a> Exchange<'a> {
     /// The way of every call: admit, plan, send.
     async fn run(
         &mut self,
-        unified: Option<Dialect>,
+        wanted: Wanted,
         mut head: request::Parts,
         body: Incoming,
     ) -> Result<Delivery, Failure> {
         check_head(&head, self.snapshot.limits.header_bytes)?;
-        let (query, query_key) = split_query(&head.uri);
-        let token = query_key.token.filter(|_| unified.is_none());
+        let (query, query_key) = split_query(head.uri.query());
+        let token = query_key.token.filter(|_| matches!(wanted, Wanted::Path));
         let caller = admit(self.snapshot, &self.gateway, &mut head.headers, token, now_ms())?;
         self.admitted(&caller);
-        let key_in_query = query_key.own;
-        let call = match unified {
-            None => self.call_by_path(&caller, head, query, key_in_query, body).await?,
-            Some(dialect) => self.call_by_model(&caller, &head.headers, body, dialect).await?,
-        };
-        self.send(call).await
+        match wanted {
+            Wanted::Path => {
+                let Address { provider, rest, .. } = self.address;
+                let (query, key_in_query) = (query.as_deref(), query_key.own);
+                let request::Parts { method, headers, .. } = head;
+                let by_path = ByPath { provider, rest, query, key_in_query, method, headers };
+                let mut call = self.call_by_path(&caller, by_path)?;
+                call.body = self.read_body(&call.headers, body).await?;
+                self.send(call).await
+            }
+            Wanted::Model(dialect) => {
+                let body = self.read_json(body).await?;
+                let client = &head.headers;
+                let asked = Asked { client, body: &body, dialect, has_successor: false };
+                self.by_model(&caller, &asked).await
+            }
+            Wanted::Steps => {
+                let body = self.read_json(body).await?;
+                self.universal(&caller, &head.headers, body).await
+            }
+        }
     }
 
     /// What stands between a call and its answer.
-    async fn send(&mut self, call: Call<'_>) -> Result<Delivery, Failure> {
+    pub(crate) async fn send(&mut self, call: Call<'_>) -> Result<Delivery, Failure> {
         self.persist(call).await
     }
 
-    /// On a provider's own path: the provider is in the URL, and nothing is translated.
-    async fn call_by_path(
-        &mut self,
-        caller: &Caller,
-        mut head: request::Parts,
-        query: Option<String>,
-        key_in_query: bool,
-        body: Incoming,
-    ) -> Result<Call<'a>, Failure> {
-        let Address { account, provider: slug, rest, .. } = self.address;
+    /// On a provider's own path: nothing is translated. The body is still to be put in.
+    pub(crate) fn call_by_path(&mut self, caller: &Caller, by_path: ByPath<'_>) -> Result<Call<'a>, Failure> {
+        let ByPath { provider: slug, rest, query, key_in_query, method, mut headers } = by_path;
+        let (snapshot, account) = (self.snapshot, self.address.account);
         let (provider, setup) = self.provider(slug, rest, caller)?;
-        let snapshot = self.snapshot;
-        let (rest, query) = match realtime::is_handshake(&head.method, &head.headers) {
-            true => self.realtime(provider, rest, query, &mut head.headers),
-            false => (rest, query),
-        };
-        let target = plan::target(snapshot, provider, setup, account, rest, query.as_deref(), &head.headers)?;
+        let handshake_query;
+        let (mut rest, mut query) = (rest, query);
+        if realtime::is_handshake(&method, &headers) {
+            (rest, handshake_query) = self.realtime(provider, rest, query.map(str::to_owned), &mut headers);
+            query = handshake_query.as_deref();
+        }
+        let target = plan::target(snapshot, provider, setup, account, rest, query, &headers)?;
         let asking = self.asking(caller);
-        let credential = credential::choose(&asking, provider, setup, &mut head.headers, key_in_query)?;
-        self.receipt.authorised(&credential, &head.headers, target.simulated);
-        let body = self.read_body(&head, body, &target).await?;
+        let credential = credential::choose(&asking, provider, setup, &mut headers, key_in_query)?;
+        self.receipt.authorised(&credential, &headers, target.simulated);
+        self.receipt.planned(&target, None, false);
         Ok(Call {
             provider,
             setup,
             target,
-            method: head.method,
-            headers: head.headers,
+            method,
+            headers,
             credential,
-            body,
+            body: Outgoing::Whole(Bytes::new()),
             policy: Policy::of(&self.options, &self.gateway),
             translation: None,
             dropped: Vec::new(),
@@ -236,13 +277,13 @@ impl<'a> Exchange<'a> {
     }
 
     /// Where a provider's WebSockets are, with the client's key in the header the provider wants.
-    fn realtime(
+    fn realtime<'r>(
         &mut self,
-        provider: &'a Provider,
-        rest: &'a str,
+        provider: &'r Provider,
+        rest: &'r str,
         query: Option<String>,
         headers: &mut HeaderMap,
-    ) -> (&'a str, Option<String>) {
+    ) -> (&'r str, Option<String>) {
         let (query, key) = realtime::take_key(query);
         if let (Some(key), Auth::Header { name, prefix }) = (key, &provider.auth) {
             let name = HeaderName::from_bytes(name.as_bytes());
@@ -295,25 +336,20 @@ impl<'a> Exchange<'a> {
 
     /// JSON is read whole, so that it can be signed, sent again and looked into; anything else is passed on as it
     /// comes. Whether it is well-formed is the provider's to judge.
-    async fn read_body(
-        &mut self,
-        head: &request::Parts,
-        body: Incoming,
-        target: &plan::Target,
-    ) -> Result<Outgoing, Failure> {
-        let limits = &self.snapshot.limits;
+    async fn read_body(&mut self, headers: &HeaderMap, body: Incoming) -> Result<Outgoing, Failure> {
         if body.is_end_stream() {
-            self.receipt.planned(target, None, false);
             return Ok(Outgoing::Whole(Bytes::new()));
         }
-        if !is_json(&head.headers) {
-            self.receipt.planned(target, None, false);
-            return self.upload(body, limits.upload_bytes);
+        if !is_json(headers) {
+            return self.upload(body, self.snapshot.limits.upload_bytes);
         }
-        let bytes = collect_json(body, limits).await?;
+        self.read_json(body).await.map(Outgoing::Whole)
+    }
+
+    async fn read_json(&mut self, body: Incoming) -> Result<Bytes, Failure> {
+        let bytes = collect_json(body, &self.snapshot.limits).await?;
         self.receipt.request_body(&bytes);
-        self.receipt.planned(target, None, false);
-        Ok(Outgoing::Whole(bytes))
+        Ok(bytes)
     }
 
     fn upload(&mut self, body: Incoming, limit: u64) -> Result<Outgoing, Failure> {
@@ -330,8 +366,11 @@ struct Marks {
     id: HeaderValue,
     event_id: HeaderValue,
     logged: bool,
+    step: u32,
     /// What was tried, if there was more than one attempt.
     tried: Option<String>,
+    /// Provider and model a dynamic route came to.
+    chosen: Option<(String, String)>,
 }
 
 impl Marks {
@@ -340,7 +379,15 @@ impl Marks {
         let id = receipt.id().as_hyphenated().encode_lower(&mut text);
         let id = HeaderValue::from_str(id).expect("hexadecimal digits and hyphens are a header value");
         let event_id = HeaderValue::from_str(receipt.event_id()).unwrap_or_else(|_| id.clone());
-        Self { id, event_id, logged: receipt.is_collected(), tried: None }
+        Self { id, event_id, logged: receipt.is_collected(), step: 0, tried: None, chosen: None }
+    }
+
+    /// What came of the exchange, before its receipt goes on with the answer.
+    fn note(&mut self, exchange: &Exchange<'_>) {
+        self.logged = exchange.receipt.is_collected();
+        self.step = exchange.receipt.step();
+        self.tried = exchange.receipt.tried();
+        self.chosen.clone_from(&exchange.chosen);
     }
 
     fn put(self, headers: &mut HeaderMap) {
@@ -348,6 +395,8 @@ impl Marks {
         static REQUEST_ID: HeaderName = HeaderName::from_static("cf-aig-request-id");
         static EVENT_ID: HeaderName = HeaderName::from_static("cf-aig-event-id");
         static STEP: HeaderName = HeaderName::from_static("cf-aig-step");
+        static PROVIDER: HeaderName = HeaderName::from_static("cf-aig-provider");
+        static MODEL: HeaderName = HeaderName::from_static("cf-aig-model");
         static ATTEMPTS: HeaderName = HeaderName::from_static("cf-aig-attempts");
         if self.logged {
             headers.insert(&LOG_ID, self.id.clone());
@@ -356,7 +405,13 @@ impl Marks {
         }
         headers.insert(&REQUEST_ID, self.id);
         headers.insert(&EVENT_ID, self.event_id);
-        headers.insert(&STEP, HeaderValue::from_static("0"));
+        let step = if self.step == 0 { HeaderValue::from_static("0") } else { self.step.into() };
+        headers.insert(&STEP, step);
+        if let Some((provider, model)) = self.chosen {
+            for (name, value) in [(&PROVIDER, provider), (&MODEL, model)] {
+                headers.extend(HeaderValue::try_from(value).ok().map(|value| (name.clone(), value)));
+            }
+        }
         match self.tried.and_then(|tried| HeaderValue::try_from(tried).ok()) {
             Some(tried) => headers.insert(&ATTEMPTS, tried),
             None => headers.remove(&ATTEMPTS),

@@ -10,6 +10,7 @@ use http::StatusCode;
 #[repr(u16)]
 pub(crate) enum Code {
     UnknownGateway = 2001,
+    RateLimited = 2003,
     ProviderFailed = 2005,
     InvalidProvider = 2008,
     Unauthorized = 2009,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use genesis_config::file::Limits;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, StatusCode, Uri, request};
+use http::{HeaderMap, StatusCode, request};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 
@@ -90,8 +90,8 @@ pub(crate) struct QueryKey<'a> {
     pub(crate) own: bool,
 }
 
-pub(crate) fn split_query(uri: &Uri) -> (Option<String>, QueryKey<'_>) {
-    let Some(query) = uri.query() else { return (None, QueryKey { token: None, own: false }) };
+pub(crate) fn split_query(query: Option<&str>) -> (Option<String>, QueryKey<'_>) {
+    let Some(query) = query else { return (None, QueryKey { token: None, own: false }) };
     let mut key = QueryKey { token: None, own: false };
     if !query.contains("key=") {
         return (Some(query.to_owned()), key);

@@ -11,6 +11,8 @@
 //! * `plan`: body facts and settings → target, without I/O
 //! * `credential`: which key the provider sees (`credential/aws`, `credential/google` for signed ones)
 //! * `unified`: the same for `/compat` and its kin, where the body names the provider; `models` lists what it takes
+//! * `universal`: a list of steps, tried in order
+//! * `route`: a dynamic route's graph, walked from model to model
 //! * `retry`: the call made again if it fails in a way that may pass
 //! * `attempt`: one upstream call
 //! * `health`: how each target has fared of late
@@ -40,13 +42,16 @@ mod relay;
 mod reply;
 mod resolve;
 mod retry;
+mod route;
 pub mod server;
 pub mod snapshot;
 mod unified;
+mod universal;
 mod upstream;
 mod watch;
 
 pub use health::TargetHealth;
+pub use route::GatewayRoute;
 pub use server::{Aside, Event, Server, ServerError, ServerOptions, Shared};
 pub use snapshot::{Key, Snapshot, SnapshotParts, Token};
 pub use unified::facts as model_facts;

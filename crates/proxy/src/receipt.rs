@@ -25,6 +25,7 @@ use crate::admit::bare;
 use crate::credential::Credential;
 use crate::failure::Failure;
 use crate::options::{Options, is_secret};
+use crate::route::RateKey;
 use crate::server::Shared;
 use crate::snapshot::Snapshot;
 use crate::upstream::Tee;
@@ -59,6 +60,8 @@ pub(crate) struct Receipt {
     unpriced: bool,
     /// When the attempt under way began, after `started`.
     attempt_began_ms: u32,
+    /// Counts of rate nodes that its cost goes to.
+    charges: Vec<RateKey>,
 }
 
 impl Receipt {
@@ -130,6 +133,7 @@ impl Receipt {
             settled: false,
             unpriced: false,
             attempt_began_ms: 0,
+            charges: Vec::new(),
         }
     }
 
@@ -210,6 +214,58 @@ impl Receipt {
         if self.collect_payload {
             self.record.response_head = response_head(status, headers);
         }
+    }
+
+    /// The settings of a step, which come before those of the request that carries it.
+    pub(crate) fn reconsider(&mut self, gateway: &GatewaySettings, options: &mut Options) {
+        self.collect = options.collect_log.unwrap_or(gateway.collect_logs);
+        self.collect_payload = self.collect && options.collect_payload;
+        if !self.collect_payload {
+            self.record.request_head.clear();
+        }
+        self.custom_cost = options.custom_cost.take();
+        self.record.metadata = std::mem::take(&mut options.metadata);
+    }
+
+    pub(crate) fn metadata(&self) -> &serde_json::Map<String, serde_json::Value> {
+        &self.record.metadata
+    }
+
+    pub(crate) fn step(&self) -> u32 {
+        self.record.step
+    }
+
+    /// A step of a universal request begins. `asked` is what it sends.
+    pub(crate) fn step_begins(&mut self, step: usize, asked: Bytes) {
+        self.record.step = u32::try_from(step).unwrap_or(u32::MAX);
+        self.charges.clear();
+        self.target_begins(asked);
+    }
+
+    /// A dynamic route came to a further model. `counts`: no universal request around it counts steps.
+    pub(crate) fn model_begins(&mut self, asked: Bytes, counts: bool) {
+        self.record.step += u32::from(counts);
+        self.target_begins(asked);
+    }
+
+    fn target_begins(&mut self, asked: Bytes) {
+        self.asked = asked;
+        self.record.provider.clear();
+        self.record.model.clear();
+        self.record.dialect = None;
+        self.record.stream = false;
+        self.attempt_begins();
+    }
+
+    /// A target that was left out, since it is known to be down.
+    pub(crate) fn attempt_skipped(&mut self, provider: &str) {
+        provider.clone_into(&mut self.record.provider);
+        self.attempt_failed(Fault::Skipped);
+    }
+
+    /// Where the cost of this exchange is counted besides the log.
+    pub(crate) fn charge(&mut self, keys: &[RateKey]) {
+        self.charges = keys.to_vec();
     }
 
     /// One more attempt begins, after [`Receipt::attempt_failed`] or [`Receipt::attempt_discarded`].
@@ -457,10 +513,16 @@ impl Drop for Receipt {
         if !self.settled {
             self.client_left();
         }
-        if !self.collect {
+        if !self.collect && self.charges.is_empty() {
             return;
         }
         self.price();
+        for key in &self.charges {
+            self.shared.rates.spend(key, self.record.cost_nano_usd.unwrap_or_default());
+        }
+        if !self.collect {
+            return;
+        }
         let mut request = self.request.borrow_mut();
         self.record.request_size = request.size;
         self.record.response_size = self.response.size;

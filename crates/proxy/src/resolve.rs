@@ -25,8 +25,8 @@ pub(crate) enum Surface<'a> {
         gateway: Option<&'a str>,
         id: Option<&'a str>,
     },
-    /// `/v1/{account}/{gateway}`: the gateway itself, with nothing after it.
-    Gateway {
+    /// `/v1/{account}/{gateway}`: the universal endpoint.
+    Universal {
         account: &'a str,
         gateway: &'a str,
     },
@@ -55,7 +55,7 @@ pub(crate) fn surface(path: &str) -> Surface<'_> {
     }
     let (provider, rest) = split(rest);
     if provider.is_empty() {
-        return Surface::Gateway { account, gateway };
+        return Surface::Universal { account, gateway };
     }
     if provider == "compat" {
         let endpoint_of = rest.strip_prefix("v1/").unwrap_or(rest);
@@ -71,6 +71,14 @@ const ROOT_ACCOUNT: &str = "default";
 fn rest_api(path: &str) -> Option<Surface<'_>> {
     let (account, rest) = path.strip_prefix("/client/v4/accounts/")?.split_once('/')?;
     endpoint(rest.strip_prefix("ai/v1/")?, account, None)
+}
+
+/// The dialect of a path below `compat`.
+pub(crate) fn unified_dialect(path: &str) -> Option<Dialect> {
+    match endpoint(path.strip_prefix("v1/").unwrap_or(path), "", None)? {
+        Surface::Unified { dialect, .. } => Some(dialect),
+        _ => None,
+    }
 }
 
 /// What a path after the surface's own prefix asks for.
@@ -115,7 +123,7 @@ mod tests {
             surface("/v1/acct/gw/openai/a%2Fb//c/"),
             Surface::Provider { account: "acct", gateway: "gw", provider: "openai", rest: "a%2Fb//c/" }
         );
-        assert_eq!(surface("/v1/acct/gw/"), Surface::Gateway { account: "acct", gateway: "gw" });
+        assert_eq!(surface("/v1/acct/gw/"), Surface::Universal { account: "acct", gateway: "gw" });
         assert_eq!(surface("/v1/acct"), Surface::Unknown);
         assert_eq!(surface("/v1//gw/openai"), Surface::Unknown);
         let chat = |account, gateway| Surface::Unified { account, gateway, dialect: Dialect::OpenAiChat };

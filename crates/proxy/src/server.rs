@@ -28,6 +28,7 @@ use crate::body::Body;
 use crate::exchange;
 use crate::plan::malformed;
 use crate::reply;
+use crate::route::Rates;
 use crate::snapshot::Snapshot;
 use crate::upstream::{Pool, TlsSetup};
 
@@ -49,6 +50,8 @@ pub struct Shared {
     events: std::sync::mpsc::SyncSender<Event>,
     tls: Arc<TlsSetup>,
     connections: AtomicUsize,
+    /// What rate nodes of dynamic routes count.
+    pub(crate) rates: Rates,
 }
 
 /// How the server listens and how long it drains.
@@ -106,6 +109,7 @@ impl Shared {
             events,
             tls: Arc::default(),
             connections: AtomicUsize::new(0),
+            rates: Rates::default(),
         }
     }
 

@@ -8,17 +8,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use genesis_config::file::Limits;
-use genesis_config::{Environment, ExposeSecret, GatewaySettings, Provider, ProviderAuth, Providers, Secret};
+use genesis_config::{
+    Environment, ExposeSecret, GatewaySettings, Provider, ProviderAuth, Providers, Route, Secret,
+};
 use http::header::{HeaderName, HeaderValue};
 
 use crate::credential::{StoredKey, StoredKeys};
 use crate::health::{Health, TargetHealth};
+use crate::route::GatewayRoute;
 
 /// What a snapshot is made of, as gathered from the file, the environment and the store.
 #[derive(Debug)]
 pub struct SnapshotParts {
     pub providers: Providers,
     pub gateways: Vec<GatewaySettings>,
+    /// Dynamic routes; of two that fit, the one for this gateway wins, else the earlier.
+    pub routes: Vec<GatewayRoute>,
     /// Account ids that are answered; `None`: any.
     pub accounts: Option<Vec<String>>,
     pub tokens: Vec<Token>,
@@ -65,6 +70,7 @@ pub struct Snapshot {
     /// Tells snapshots apart, for what threads remember of one.
     pub(crate) generation: u64,
     pub(crate) gateways: HashMap<String, Arc<GatewaySettings>>,
+    routes: Vec<GatewayRoute>,
     pub(crate) accounts: Option<HashSet<String>>,
     providers: Providers,
     targets: HashMap<String, ProviderSetup>,
@@ -138,6 +144,7 @@ impl Snapshot {
                 .into_iter()
                 .map(|gateway| (gateway.id.clone(), Arc::new(gateway)))
                 .collect(),
+            routes: parts.routes,
             accounts: parts.accounts.map(HashSet::from_iter),
             providers: parts.providers,
             targets,
@@ -191,6 +198,16 @@ impl Snapshot {
             let keyed = self.keys.has_any(&provider.slug) || provider.custom || !setup.headers.is_empty();
             (keyed || setup.simulated).then_some(provider)
         })
+    }
+
+    /// The dynamic route of this name.
+    pub(crate) fn route(&self, account: &str, gateway: &str, name: &str) -> Option<&Arc<Route>> {
+        let fits = |own: &Option<String>, asked: &str| own.as_ref().is_none_or(|own| own == asked);
+        let mut fitting = self.routes.iter().filter(|known| {
+            known.route.name == name && fits(&known.account, account) && fits(&known.gateway, gateway)
+        });
+        let first = fitting.clone().next();
+        fitting.find(|known| known.gateway.is_some()).or(first).map(|known| &known.route)
     }
 
     pub(crate) fn nearest_provider(&self, slug: &str) -> Option<&str> {

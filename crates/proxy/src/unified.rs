@@ -10,13 +10,11 @@ use genesis_wire::peek::{Peek, peek, splice_model};
 use genesis_wire::translate::{self, Context, Target as Facts};
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
-use hyper::body::Incoming;
 
 use crate::admit::Caller;
 use crate::credential::{self, Credential};
-use crate::exchange::{Call, Exchange, now_ms};
+use crate::exchange::{Call, Delivery, Exchange, now_ms};
 use crate::failure::{Code, Failure};
-use crate::inbound::collect_json;
 use crate::plan::{self, malformed};
 use crate::retry::Policy;
 use crate::upstream::Outgoing;
@@ -24,34 +22,53 @@ use crate::upstream::Outgoing;
 /// Bedrock's region for API keys, which name none.
 const BEDROCK_REGION: &str = "us-east-1";
 
+/// A request that names its model in the body.
+pub(crate) struct Asked<'a> {
+    /// The client's headers, or the step's.
+    pub(crate) client: &'a HeaderMap,
+    pub(crate) body: &'a Bytes,
+    pub(crate) dialect: Dialect,
+    /// Something else takes the call if this fails.
+    pub(crate) has_successor: bool,
+}
+
 impl<'a> Exchange<'a> {
-    /// Reads the model in the body, and chooses provider and dialect by it.
-    pub(crate) async fn call_by_model(
+    /// Reads the model in the body, and calls it, or the route it names.
+    pub(crate) async fn by_model(&mut self, caller: &Caller, asked: &Asked<'_>) -> Result<Delivery, Failure> {
+        let peeked =
+            peek(asked.body).map_err(|error| malformed(format!("the body is not a JSON object: {error}")))?;
+        let (slug, model) = self.model(&peeked)?;
+        if slug == "dynamic" {
+            return self.route(caller, asked, &peeked, &model).await;
+        }
+        let mut call = self.call_of_model(caller, asked, &peeked, &slug, &model)?;
+        call.policy.has_successor = asked.has_successor;
+        self.send(call).await
+    }
+
+    /// A call of one provider's model, in the dialect they share, else translated.
+    pub(crate) fn call_of_model(
         &mut self,
         caller: &Caller,
-        client: &HeaderMap,
-        body: Incoming,
-        dialect: Dialect,
+        asked: &Asked<'_>,
+        peeked: &Peek<'_>,
+        slug: &str,
+        model: &str,
     ) -> Result<Call<'a>, Failure> {
-        let snapshot = self.snapshot;
-        let body = collect_json(body, &snapshot.limits).await?;
-        self.receipt.request_body(&body);
-        let peeked =
-            peek(&body).map_err(|error| malformed(format!("the body is not a JSON object: {error}")))?;
-        let (slug, model) = self.model(&peeked)?;
-        let (provider, setup) = self.provider(&slug, called(dialect), caller)?;
+        let (snapshot, &Asked { client, body, dialect, .. }) = (self.snapshot, asked);
+        let (provider, setup) = self.provider(slug, called(dialect), caller)?;
         let credential = match credential::own_key(provider, client) {
             Some(own) => own,
             None => credential::choose(&self.asking(caller), provider, setup, &mut HeaderMap::new(), false)?,
         };
         let stream = peeked.stream.unwrap_or(false);
-        let spoken = spoken_by(provider, &model, dialect)?;
-        let request = self.request(&body, &peeked, &model, dialect, spoken)?;
-        let path = endpoint(provider, spoken, stream, &model, &credential)?;
+        let spoken = spoken_by(provider, model, dialect)?;
+        let request = self.request(body, peeked, model, dialect, spoken)?;
+        let path = endpoint(provider, spoken, stream, model, &credential)?;
         let query = (spoken == Dialect::GeminiGenerate && stream).then_some("alt=sse");
         let target =
             plan::target(snapshot, provider, setup, self.account(), &path, query, &HeaderMap::new())?;
-        self.receipt.planned(&target, Some(&model), stream);
+        self.receipt.planned(&target, Some(model), stream);
         self.receipt.authorised(&credential, client, target.simulated);
         Ok(Call {
             provider,

@@ -97,7 +97,12 @@ impl Stage {
             "{{ models: {{ providers: {{
                 openai: {{ baseUrl: '{ill_url}/v1' }},
                 well: {{ baseUrl: '{}/v1' }},
-            }} }}, gateway: {{ limits: {{ firstByteSeconds: 5 }}, gateways: {{ gw: {{ retry_delay: 1 }} }} }} }}",
+            }} }}, gateway: {{ routes: {{ both: {{ elements: [
+                {{ id: 's', type: 'start', outputs: {{ next: 'a' }} }},
+                {{ id: 'a', type: 'model', properties: {{ provider: 'openai', model: 'm' }}, outputs: {{ success: 'e', fallback: 'b' }} }},
+                {{ id: 'b', type: 'model', properties: {{ provider: 'well', model: 'n' }}, outputs: {{ success: 'e' }} }},
+                {{ id: 'e', type: 'end' }},
+            ] }} }}, limits: {{ firstByteSeconds: 5 }}, gateways: {{ gw: {{ retry_delay: 1 }} }} }} }}",
             well.url()
         );
         Self { gateway: Gateway::start(Setup { config, ..Setup::default() }), ill, well }
@@ -111,6 +116,19 @@ impl Stage {
         let reply = self.gateway.post_authorized(path, &headers, body);
         assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
         reply
+    }
+
+    /// Two steps: the ill one first.
+    fn both_steps(&self) -> Reply {
+        let steps = br#"[{"provider":"openai","endpoint":"chat/completions","headers":{"authorization":"Bearer sk"},"query":{"model":"m"}},
+            {"provider":"well","endpoint":"chat/completions","headers":{"authorization":"Bearer sk"},"query":{"model":"n"}}]"#;
+        self.post("/v1/acct/gw", &[], steps)
+    }
+
+    /// Two models of a dynamic route: the ill one first.
+    fn both_models(&self) -> Reply {
+        let body = br#"{"model":"dynamic/both","messages":[]}"#;
+        self.post("/v1/acct/gw/compat/chat/completions", &[], body)
     }
 
     /// Steps, statuses and faults of the attempts of the only exchange.
@@ -159,5 +177,53 @@ fn a_retry_gets_past_what_passes() {
         }
         assert_eq!(reply.header("cf-aig-step"), Some("0"));
         assert!(stage.well.was_not_called());
+    }
+}
+
+#[test]
+fn the_next_step_or_model_takes_over_what_fails() {
+    for wrong in WRONGS {
+        let calls: [(&str, fn(&Stage) -> Reply); 2] =
+            [("steps", Stage::both_steps), ("route", Stage::both_models)];
+        for (name, call) in calls {
+            let stage = Stage::set(wrong);
+            stage.well.will_say(answer("200 OK", JSON, GOOD));
+            let reply = call(&stage);
+            if wrong == Wrong::Cut {
+                assert_eq!((reply.status, reply.complete), (200, false), "{name}");
+                assert_eq!(reply.header("cf-aig-step"), Some("0"), "{name}");
+                assert_eq!(stage.attempts(), [], "{name}: nothing is tried after the first byte");
+                continue;
+            }
+            assert_eq!((reply.status, reply.text().as_bytes()), (200, GOOD), "{name} {wrong:?}");
+            assert_eq!(reply.header("cf-aig-step"), Some("1"), "{name} {wrong:?}");
+            let (status, fault) = wrong.logged();
+            assert_eq!(
+                stage.attempts(),
+                [(0, status, Some(fault)), (1, Some(200), None)],
+                "{name} {wrong:?}"
+            );
+            let record = stage.gateway.last_log(1).0;
+            assert_eq!((record.provider.as_str(), record.step), ("well", 1));
+            assert_eq!(reply.header("cf-aig-provider"), (name == "route").then_some("well"));
+            assert_eq!(reply.header("cf-aig-model"), (name == "route").then_some("n"));
+        }
+    }
+}
+
+#[test]
+fn with_all_targets_down_the_last_ones_error_comes_back() {
+    let error = br#"{"error":{"message":"also down"}}"#;
+    let calls: [fn(&Stage) -> Reply; 2] = [Stage::both_steps, Stage::both_models];
+    for call in calls {
+        let stage = Stage::set(Wrong::Broken);
+        stage.well.will_say(answer("503 x", "content-type: application/json\r\nx-own: 1\r\n", error));
+        let reply = call(&stage);
+        assert_eq!((reply.status, reply.text().as_bytes()), (503, &error[..]));
+        assert_eq!(reply.header("x-own"), Some("1"));
+        assert_eq!(reply.header("cf-aig-step"), Some("1"));
+        assert_eq!(reply.header("cf-aig-attempts"), Some("openai 500, well 503"));
+        let faults = [(0, Some(500), Some(Fault::Status)), (1, Some(503), Some(Fault::Status))];
+        assert_eq!(stage.attempts(), faults);
     }
 }

@@ -6,7 +6,9 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
 use genesis_config::{Environment, File, GatewaySettings, Providers, Secret};
-use genesis_proxy::{Event, Key, Server, ServerOptions, Shared, Snapshot, SnapshotParts, Token};
+use genesis_proxy::{
+    Event, GatewayRoute, Key, Server, ServerOptions, Shared, Snapshot, SnapshotParts, Token,
+};
 use genesis_store::{
     Direction, Journal, JournalOptions, LogFilter, LogRecord, NewToken, Payload, Permissions, Store,
 };
@@ -163,8 +165,14 @@ fn parts(
     simulator: Option<SocketAddr>,
 ) -> SnapshotParts {
     let file = File::parse(config).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let providers = Providers::with(&file.models.providers).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let routes = file.gateway.routes.iter().map(|(name, block)| {
+        let route = block.route(name, &providers).unwrap_or_else(|problems| panic!("{problems:?}"));
+        GatewayRoute { account: None, gateway: block.gateways.first().cloned(), route: Arc::new(route) }
+    });
     SnapshotParts {
-        providers: Providers::with(&file.models.providers).unwrap_or_else(|problems| panic!("{problems:?}")),
+        routes: routes.collect(),
+        providers,
         gateways: file.gateway.gateways.values().cloned().collect(),
         accounts: file.gateway.accounts.clone(),
         tokens,

@@ -12,5 +12,7 @@ mod log;
 mod passthrough;
 mod realtime;
 mod retries;
+mod routes;
 mod unified;
+mod universal;
 mod upstream;

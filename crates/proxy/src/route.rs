@@ -1,0 +1,151 @@
+//! Dynamic routes: `dynamic/<name>` walks a graph and tries the models it comes to.
+//!
+//! * this file: the models are called; what one of them fails at, the next may do
+//! * `route/walk`: from node to node; pure
+//! * `route/rate`: what rate nodes count
+
+mod rate;
+mod walk;
+
+use std::sync::Arc;
+
+use genesis_config::Route;
+use genesis_config::route::{ModelChoice, ModelNode, NodeKind};
+use genesis_wire::peek::Peek;
+use http::StatusCode;
+
+pub(crate) use self::rate::{RateKey, Rates};
+use self::walk::{Inputs, Stop, Walk};
+
+use crate::admit::Caller;
+use crate::exchange::{Delivery, Exchange};
+use crate::failure::{Code, Failure};
+use crate::plan::malformed;
+use crate::retry::Wish;
+use crate::unified::Asked;
+
+/// A route and whose it is.
+#[derive(Clone, Debug)]
+pub struct GatewayRoute {
+    /// `None`: any account's.
+    pub account: Option<String>,
+    /// `None`: every gateway's.
+    pub gateway: Option<String>,
+    pub route: Arc<Route>,
+}
+
+impl Exchange<'_> {
+    /// Walks a route until one of its models answers. What comes back otherwise is the failure of the last one tried.
+    pub(crate) async fn route(
+        &mut self,
+        caller: &Caller,
+        asked: &Asked<'_>,
+        peeked: &Peek<'_>,
+        name: &str,
+    ) -> Result<Delivery, Failure> {
+        let snapshot = self.snapshot;
+        let route = snapshot.route(self.account(), &self.gateway.id, name);
+        let route = Arc::clone(route.ok_or_else(|| self.unknown_route(name))?);
+        let metadata = self.receipt.metadata().clone();
+        let inputs = Inputs::new(asked.body, asked.client, &metadata);
+        let place = format!("{}\n{name}", self.gateway.id);
+        let mut walk = Walk::new(&route, &self.worker.shared.rates, &place);
+        let mut failed: Option<Result<Delivery, Failure>> = None;
+        loop {
+            let node = match walk.next(&inputs, &mut || fastrand::u32(0..10_000)) {
+                Stop::Model(node) => node,
+                Stop::End => return failed.unwrap_or_else(|| Err(ended(&walk))),
+                Stop::Limited(node) => return Err(limited(node)),
+            };
+            let (provider, model) = chosen(node, &inputs)?;
+            if let Some(failed) = failed.take() {
+                self.discard(failed.map(|delivery| delivery.answer)).await;
+                self.receipt.model_begins(asked.body.clone(), !asked.has_successor);
+            }
+            let way_out = node.fallback.is_some();
+            if self.next_is_well(&route, node) && self.is_down(&provider) {
+                self.receipt.attempt_skipped(&provider);
+                walk.failed(node);
+                continue;
+            }
+            self.chosen = Some((provider.clone(), model.clone()));
+            let wish = Wish {
+                attempts: node.retries.map(|retries| retries + 1),
+                timeout_ms: node.timeout_ms,
+                ..Wish::default()
+            };
+            let own = self.options.retry;
+            self.options.retry = wish.or(own);
+            let call = self.call_of_model(caller, asked, peeked, &provider, &model);
+            self.options.retry = own;
+            let outcome = match call {
+                Ok(mut call) => {
+                    call.policy.has_successor = way_out || asked.has_successor;
+                    self.receipt.charge(walk.charges());
+                    self.send(call).await
+                }
+                Err(failure) => Err(failure),
+            };
+            match outcome {
+                Ok(delivery) if delivery.answer.status.as_u16() < 400 => {
+                    tracing::debug!(route = name, trail = ?walk.trail(), "a route was walked");
+                    return Ok(delivery);
+                }
+                outcome if !way_out => return outcome,
+                outcome => failed = Some(outcome),
+            }
+            walk.failed(node);
+        }
+    }
+
+    /// Whether a model that fails hands over to another whose provider is well.
+    fn next_is_well(&self, route: &Route, node: &ModelNode) -> bool {
+        let Some(next) = node.fallback.map(|next| &route.nodes[next].kind) else { return false };
+        let NodeKind::Model(ModelNode { model: ModelChoice::Fixed { provider, .. }, .. }) = next else {
+            return false;
+        };
+        self.snapshot.provider(provider).is_some_and(|(_, setup)| !setup.health.looks_down())
+    }
+
+    fn unknown_route(&self, name: &str) -> Failure {
+        let shown: String = name.chars().filter(|c| c.is_ascii_graphic()).take(64).collect();
+        let description = format!(
+            "gateway `{}` has no dynamic route `{shown}`; declare it under gateway.routes in genesis.json",
+            self.gateway.id
+        );
+        Failure::refused(StatusCode::BAD_REQUEST, Code::InvalidProvider, "Invalid provider", description)
+    }
+}
+
+/// Provider and model a node stands for.
+fn chosen(node: &ModelNode, inputs: &Inputs<'_>) -> Result<(String, String), Failure> {
+    let field = match &node.model {
+        ModelChoice::Fixed { provider, model } => return Ok((provider.clone(), model.clone())),
+        ModelChoice::Named(field) => field,
+    };
+    let named = inputs.value(field).and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default();
+    match named.split_once('/') {
+        Some((provider, model)) if !provider.is_empty() && !model.is_empty() && provider != "dynamic" => {
+            Ok((provider.to_lowercase(), model.to_owned()))
+        }
+        _ => Err(malformed(format!("this route takes its model from {field}, as `provider/model`"))),
+    }
+}
+
+fn ended(walk: &Walk<'_>) -> Failure {
+    Failure::refused(
+        StatusCode::BAD_REQUEST,
+        Code::ProviderFailed,
+        "Failed to get response from provider",
+        format!("the route ended before it came to a model; its way was {}", walk.trail().join(" > ")),
+    )
+}
+
+fn limited(node: &str) -> Failure {
+    Failure::refused(
+        StatusCode::TOO_MANY_REQUESTS,
+        Code::RateLimited,
+        "Rate limited",
+        format!("the limit of element `{node}` of this route is reached; try again later"),
+    )
+}

@@ -182,13 +182,14 @@ fn gateway_settings(
 /// Settings somebody made that this version reads, checks and does not act on. A limit one only believes in is worse
 /// than none.
 fn without_effect(gateway: &GatewaySettings) -> Vec<String> {
-    const EFFECTIVE: [&str; 9] = [
+    const EFFECTIVE: [&str; 10] = [
         "authentication",
         "byok_only",
         "collect_logs",
         "id",
         "log_management",
         "log_management_strategy",
+        "on_disconnect",
         "retry_backoff",
         "retry_delay",
         "retry_max_attempts",

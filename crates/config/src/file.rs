@@ -101,6 +101,8 @@ impl File {
         for (slug, patch) in &self.models.providers {
             let path = join("models.providers", slug);
             texts.extend(patch.base_url.as_deref().map(|text| (format!("{path}.baseUrl"), text)));
+            let several = patch.base_urls.iter().enumerate();
+            texts.extend(several.map(|(index, text)| (format!("{path}.baseUrls[{index}]"), text.as_str())));
             texts.extend(patch.api_key.as_ref().map(|text| (format!("{path}.apiKey"), text.expose_secret())));
             let headers = patch.headers.iter();
             texts.extend(headers.map(|(name, text)| (join(&format!("{path}.headers"), name), text.as_str())));
@@ -258,6 +260,10 @@ pub struct ProviderPatch {
     pub name: Option<String>,
     /// Where the upstream lives; replaces scheme, host and path prefix of the built-in row.
     pub base_url: Option<String>,
+    /// Several addresses of the same provider, instead of `base_url`: calls are spread over them.
+    pub base_urls: Vec<String>,
+    /// Aliases of stored keys that share the load of calls which ask for none.
+    pub key_aliases: Vec<String>,
     /// The dialect the provider's base URL speaks.
     pub api: Option<Api>,
     #[serde(deserialize_with = "shapes::key")]
@@ -282,6 +288,7 @@ impl fmt::Debug for ProviderPatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ProviderPatch")
             .field("base_url", &self.base_url)
+            .field("base_urls", &self.base_urls)
             .field("api", &self.api)
             .field("api_key", &self.api_key)
             .field("headers", &self.headers.iter().map(|(name, _)| name).collect::<Vec<_>>())

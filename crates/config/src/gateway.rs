@@ -46,6 +46,9 @@ pub struct GatewaySettings {
     /// RSA public key (SPKI, PEM) that exported bodies are encrypted for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub logpush_public_key: Option<String>,
+    /// What becomes of an answer whose client left. Ours.
+    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "OnDisconnect::is_usual")]
+    pub on_disconnect: OnDisconnect,
     #[serde(deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
     pub otel: Vec<OtelExporter>,
     /// Seconds of a rate-limit window; 0 means off.
@@ -93,6 +96,7 @@ impl Default for GatewaySettings {
             log_management_strategy: LogStrategy::default(),
             logpush: false,
             logpush_public_key: None,
+            on_disconnect: OnDisconnect::default(),
             otel: Vec::new(),
             rate_limiting_interval: 0,
             rate_limiting_limit: 0,
@@ -188,6 +192,7 @@ pub const FIELDS: &[&str] = &[
     "log_management_strategy",
     "logpush",
     "logpush_public_key",
+    "on_disconnect",
     "otel",
     "rate_limiting_interval",
     "rate_limiting_limit",
@@ -243,6 +248,24 @@ pub enum LogStrategy {
     StopInserting,
     #[default]
     DeleteOldest,
+}
+
+/// What becomes of an answer whose client left.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDisconnect {
+    /// The provider's connection is closed, so that it stops.
+    #[default]
+    Cancel,
+    /// The answer is read to its end, so that the log has all of it and its cost.
+    Drain,
+}
+
+impl OnDisconnect {
+    /// So that clients of Cloudflare's API see no field they do not know.
+    fn is_usual(&self) -> bool {
+        *self == Self::Cancel
+    }
 }
 
 /// How a window is counted: `fixed` windows are aligned to the clock, `sliding` looks back from now.

@@ -46,6 +46,10 @@ pub struct Provider {
     pub target_header: Option<String>,
     /// Hosts, subdomains included, that `target_header` may name.
     pub target_hosts: Vec<String>,
+    /// The same provider at further addresses; calls are spread over this one and those.
+    pub others: Vec<Provider>,
+    /// Aliases of stored keys that share the load of calls which ask for none; empty: `default` alone.
+    pub key_aliases: Vec<String>,
     /// Not built in.
     pub custom: bool,
     /// Where each dialect is served, as a path for [`Provider::upstream_url`] with names in braces.

@@ -33,7 +33,7 @@ impl Providers {
         let mut problems = Vec::new();
         for (slug, patch) in patches {
             let path = join("models.providers", slug);
-            match providers.patched(slug, patch) {
+            match providers.pooled(slug, patch) {
                 Ok(provider) => {
                     providers.rows.insert(provider.slug.clone(), provider);
                 }
@@ -74,6 +74,29 @@ impl Providers {
             .collect();
         let rows = rows.into_iter().map(|row| (row.slug.clone(), row.into_provider())).collect();
         Self { rows, aliases }
+    }
+
+    /// The patched row, at each of its addresses.
+    fn pooled(&self, slug: &str, patch: &ProviderPatch) -> Result<Provider, Vec<Problem>> {
+        let Some((first, others)) = patch.base_urls.split_first() else { return self.patched(slug, patch) };
+        if patch.base_url.is_some() {
+            let problem = Problem::at("baseUrls", "stands beside `baseUrl`, and only one of them can hold");
+            return Err(vec![problem.with_hint("put all addresses into baseUrls")]);
+        }
+        let at = |index: usize, url: &String| {
+            let patch = ProviderPatch { base_url: Some(url.clone()), ..patch.clone() };
+            self.patched(slug, &patch).map_err(|mut problems| {
+                for problem in problems.iter_mut().filter(|problem| problem.path == "baseUrl") {
+                    problem.path = format!("baseUrls[{index}]");
+                }
+                problems
+            })
+        };
+        let mut provider = at(0, first)?;
+        for (index, url) in others.iter().enumerate() {
+            provider.others.push(at(index + 1, url)?);
+        }
+        Ok(provider)
     }
 
     fn patched(&self, slug: &str, patch: &ProviderPatch) -> Result<Provider, Vec<Problem>> {
@@ -144,8 +167,16 @@ impl Provider {
             merged.headers.retain(|(other, _)| !other.eq_ignore_ascii_case(name));
             merged.headers.push((name.clone(), value.clone()));
         }
+        for (index, alias) in patch.key_aliases.iter().enumerate() {
+            if alias.is_empty() || patch.key_aliases[..index].contains(alias) {
+                problems.push(Problem::at(format!("keyAliases[{index}]"), "is empty or there already"));
+            }
+        }
         if !problems.is_empty() {
             return Err(problems);
+        }
+        if !patch.key_aliases.is_empty() {
+            merged.key_aliases.clone_from(&patch.key_aliases);
         }
         merged.name = patch.name.clone().unwrap_or(merged.name);
         merged.price_provider = patch.price_provider.clone().unwrap_or(merged.price_provider);

@@ -108,6 +108,8 @@ impl Row {
             realtime: self.realtime,
             target_header: self.target_header,
             target_hosts: self.target_hosts,
+            others: Vec::new(),
+            key_aliases: Vec::new(),
             custom: false,
             base,
         }

@@ -123,6 +123,17 @@ fn provider() -> Value {
             ("name", text("Its name for people")),
             ("baseUrl", text("Where it lives; a provider of your own needs it")),
             (
+                "baseUrls",
+                list("Instead of baseUrl: several addresses, calls are spread over them", text("Address")),
+            ),
+            (
+                "keyAliases",
+                list(
+                    "Stored keys that share the load of calls which ask for none",
+                    text("Alias; `default` too"),
+                ),
+            ),
+            (
                 "api",
                 words(
                     "The wire format its address speaks",
@@ -287,6 +298,10 @@ fn settings() -> Value {
                 words("What happens at that number", &["STOP_INSERTING", "DELETE_OLDEST"]),
             ),
             ("logpush", flag("Export logs")),
+            (
+                "on_disconnect",
+                nullable(words("What becomes of an answer whose client left", &["cancel", "drain"])),
+            ),
             (
                 "logpush_public_key",
                 nullable(text("RSA public key (PEM) that exported bodies are encrypted for")),

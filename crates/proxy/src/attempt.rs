@@ -21,9 +21,9 @@ pub(crate) struct Attempt<'a> {
     pub(crate) provider: &'a Provider,
     pub(crate) setup: &'a ProviderSetup,
     pub(crate) target: &'a Target,
-    pub(crate) method: Method,
+    pub(crate) method: &'a Method,
     pub(crate) headers: &'a HeaderMap,
-    pub(crate) credential: Credential,
+    pub(crate) credential: &'a Credential,
 }
 
 impl Attempt<'_> {
@@ -48,7 +48,7 @@ impl Attempt<'_> {
         patience: upstream::Patience,
     ) -> Result<Vec<(HeaderName, HeaderValue)>, Failure> {
         let slug = &self.provider.slug;
-        match &self.credential {
+        match self.credential {
             Credential::None | Credential::Request => Ok(Vec::new()),
             Credential::Header(name, value, _) => Ok(vec![(name.clone(), value.clone())]),
             // The simulator checks no credential, and no real one is spent on it.

@@ -6,12 +6,12 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
-use crate::relay::Relay;
+use crate::drain::Kept;
 
 /// Either bytes we made ourselves or a provider's answer on its way through.
 pub(crate) enum Body {
     Full(Option<Bytes>),
-    Relay(Box<Relay>),
+    Relay(Kept),
 }
 
 /// Why a body ended early. hyper answers it by breaking the transfer, which is what a client must see.
@@ -33,14 +33,17 @@ impl http_body::Body for Body {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match self.get_mut() {
             Self::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Relay(relay) => relay.poll_data(cx).map(|data| data.map(|data| data.map(Frame::data))),
+            Self::Relay(kept) => match kept.relay() {
+                Some(relay) => relay.poll_data(cx).map(|data| data.map(|data| data.map(Frame::data))),
+                None => Poll::Ready(None),
+            },
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Full(bytes) => bytes.is_none(),
-            Self::Relay(relay) => relay.is_finished(),
+            Self::Relay(kept) => kept.is_finished(),
         }
     }
 

@@ -8,6 +8,8 @@ mod google;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use genesis_config::{Auth, ExposeSecret, GatewaySettings, Provider, Providers, Secret};
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
@@ -18,8 +20,10 @@ pub(crate) use google::GoogleKey;
 
 use crate::admit::{Caller, bare, unauthorized};
 use crate::failure::{Code, Failure};
+use crate::health::now_ms;
 use crate::options::Options;
 use crate::snapshot::{Key, ProviderSetup, attaches_keys};
+use crate::upstream::Answer;
 
 const DEFAULT_ALIAS: &str = "default";
 
@@ -51,6 +55,30 @@ impl Credential {
             Self::Google(_, source) => source,
         }
     }
+
+    /// Learns from an answer how its key fares: one that is refused or used up is left alone for a while.
+    pub(crate) fn heard(&self, outcome: &Result<Answer, Failure>) {
+        let (Self::Header(_, _, key) | Self::Aws(key), Ok(answer)) = (self, outcome) else { return };
+        let rest = match answer.status.as_u16() {
+            401 | 403 => REFUSED_REST,
+            429 => crate::retry::asked_to_wait(&answer.headers).unwrap_or(USED_UP_REST).min(LONGEST_REST),
+            _ => return,
+        };
+        key.turn.rests_until_ms.store(now_ms() + millis(rest), Relaxed);
+    }
+}
+
+/// How long a key of several is left alone once a provider refused it (401, 403), or when its quota is used up (429) and
+/// the provider does not say for how long.
+const REFUSED_REST: Duration = Duration::from_secs(60);
+const USED_UP_REST: Duration = Duration::from_secs(10);
+const LONGEST_REST: Duration = Duration::from_secs(300);
+
+/// Whose turn it is among keys that share the load.
+#[derive(Debug, Default)]
+struct Turn {
+    uses: AtomicU64,
+    rests_until_ms: AtomicU64,
 }
 
 /// A key as it is held in memory, ready to be attached.
@@ -60,6 +88,7 @@ pub(crate) struct StoredKey {
     gateway: Option<String>,
     source: String,
     form: Form,
+    turn: Arc<Turn>,
 }
 
 enum Form {
@@ -88,6 +117,7 @@ impl StoredKeys {
                 gateway: key.gateway,
                 source: key.source,
                 form,
+                turn: Arc::default(),
             }));
         }
         Self { by_provider }
@@ -95,6 +125,51 @@ impl StoredKeys {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &StoredKey> {
         self.by_provider.values().flatten().map(AsRef::as_ref)
+    }
+
+    /// Of the aliases that share a provider's load, the one that was used least and does not rest.
+    fn pick(&self, gateway: &str, provider: &Provider) -> Option<&Arc<StoredKey>> {
+        if provider.key_aliases.is_empty() {
+            return None;
+        }
+        let now = now_ms();
+        let keys = provider.key_aliases.iter().filter_map(|alias| self.find(gateway, &provider.slug, alias));
+        let usable = keys.filter(|key| !matches!(key.form, Form::Unusable(_)));
+        let order = |key: &&Arc<StoredKey>| {
+            let rests_until = key.turn.rests_until_ms.load(Relaxed);
+            (if rests_until > now { rests_until } else { 0 }, key.turn.uses.load(Relaxed))
+        };
+        let picked = usable.min_by_key(order)?;
+        picked.turn.uses.fetch_add(1, Relaxed);
+        Some(picked)
+    }
+
+    /// Another key for the next attempt, if this one is of several that share the load.
+    pub(crate) fn another(
+        &self,
+        gateway: &str,
+        provider: &Provider,
+        credential: &Credential,
+    ) -> Option<Credential> {
+        let (Credential::Header(_, _, key) | Credential::Aws(key)) = credential else { return None };
+        if !provider.key_aliases.contains(&key.alias) {
+            return None;
+        }
+        let other = self.pick(gateway, provider)?;
+        if Arc::ptr_eq(other, key) { None } else { other.attached().ok() }
+    }
+
+    /// Takes over what `previous` knows of keys that are still there.
+    pub(crate) fn inherit(&mut self, previous: &Self) {
+        for (provider, keys) in &mut self.by_provider {
+            for key in keys.iter_mut().filter_map(Arc::get_mut) {
+                let known = previous.by_provider.get(provider).into_iter().flatten();
+                let mut same = known.filter(|known| known.alias == key.alias && known.gateway == key.gateway);
+                if let Some(known) = same.next() {
+                    key.turn = Arc::clone(&known.turn);
+                }
+            }
+        }
     }
 
     /// One for this gateway alone comes before one for all.
@@ -166,7 +241,8 @@ pub(crate) fn choose(
         return Ok(Credential::Request);
     }
     let alias = options.byok_alias.as_deref().unwrap_or(DEFAULT_ALIAS);
-    let Some(key) = keys.find(&gateway.id, &provider.slug, alias) else {
+    let shared = if options.byok_alias.is_none() { keys.pick(&gateway.id, provider) } else { None };
+    let Some(key) = shared.or_else(|| keys.find(&gateway.id, &provider.slug, alias)) else {
         return absent(gateway, provider, options);
     };
     if !caller.may_use_keys() {
@@ -202,6 +278,7 @@ pub(crate) fn own_key(provider: &Provider, headers: &HeaderMap) -> Option<Creden
         gateway: None,
         source: "request".to_owned(),
         form: Form::of(&Secret::from(text.to_owned()), &provider.auth),
+        turn: Arc::default(),
     };
     Arc::new(key).attached().ok()
 }
@@ -253,6 +330,10 @@ fn absent(gateway: &GatewaySettings, provider: &Provider, options: &Options) -> 
         ));
     }
     Ok(Credential::None)
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Vertex clients may send a service account in place of a token: `[Bearer ]base64({…})`.

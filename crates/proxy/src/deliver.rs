@@ -8,6 +8,7 @@ use http::Response;
 use http::header::{self, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
 use crate::body::Body;
+use crate::drain::{Drains, Kept};
 use crate::exchange::Delivery;
 use crate::failure::Failure;
 use crate::receipt::Receipt;
@@ -33,7 +34,12 @@ static HOP_BY_HOP: [HeaderName; 8] = [
 
 impl Delivery {
     /// The provider's status, headers and body, less what belongs to its own connection.
-    pub(crate) async fn deliver(self, receipt: Receipt, idle: Duration) -> Response<Body> {
+    pub(crate) async fn deliver(
+        self,
+        receipt: Receipt,
+        idle: Duration,
+        drains: Option<Drains>,
+    ) -> Response<Body> {
         static SIMULATED: HeaderName = HeaderName::from_static("cf-aig-simulated");
         static DROPPED: HeaderName = HeaderName::from_static("cf-aig-dropped");
         let Self { mut answer, simulated, translation, mut dropped } = self;
@@ -41,11 +47,11 @@ impl Delivery {
             answer.headers.remove(name);
         }
         let mut response = match translation {
-            None => relayed(answer, |body| Relay::new(body, receipt, idle)),
+            None => relayed(answer, drains, |body| Relay::new(body, receipt, idle)),
             Some(context) if is_stream(&answer) => match StreamTranslator::new(context) {
                 Some(translator) => {
                     retitled(&mut answer.headers, "text/event-stream");
-                    relayed(answer, |body| Relay::translated(body, receipt, idle, translator))
+                    relayed(answer, drains, |body| Relay::translated(body, receipt, idle, translator))
                 }
                 None => refused(
                     receipt,
@@ -70,8 +76,12 @@ impl Delivery {
     }
 }
 
-fn relayed(answer: Answer, relay: impl FnOnce(crate::upstream::AnswerBody) -> Relay) -> Response<Body> {
-    let mut response = Response::new(Body::Relay(Box::new(relay(answer.body))));
+fn relayed(
+    answer: Answer,
+    drains: Option<Drains>,
+    relay: impl FnOnce(crate::upstream::AnswerBody) -> Relay,
+) -> Response<Body> {
+    let mut response = Response::new(Body::Relay(Kept::new(relay(answer.body), drains)));
     *response.status_mut() = answer.status;
     *response.headers_mut() = answer.headers;
     response

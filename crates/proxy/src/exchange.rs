@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use genesis_config::gateway::OnDisconnect;
 use genesis_config::{Auth, GatewaySettings, Provider};
 use genesis_wire::Dialect;
 use genesis_wire::translate::Context;
@@ -15,6 +16,7 @@ use hyper::body::{Body as _, Incoming};
 use crate::admit::{Caller, admit, unauthorized};
 use crate::body::Body;
 use crate::credential::{self, Asking, Credential};
+use crate::drain::Drains;
 use crate::failure::Failure;
 use crate::inbound::{check_head, collect_json, is_json, split_query, too_large};
 use crate::models;
@@ -30,24 +32,74 @@ use crate::snapshot::{ProviderSetup, Snapshot};
 use crate::unified::Asked;
 use crate::upstream::{Answer, Outgoing, Upload};
 
-pub(crate) async fn handle(worker: Rc<Worker>, mut request: Request<Incoming>) -> Response<Body> {
+pub(crate) async fn handle(worker: Rc<Worker>, request: Request<Incoming>) -> Response<Body> {
     let snapshot = worker.shared.snapshot();
+    if !outlives_its_client(&snapshot, &request) {
+        return answer(worker, snapshot, request, false).await;
+    }
+    // A task of its own goes on when the connection's is dropped.
+    match tokio::task::spawn_local(answer(worker, snapshot, request, true)).await {
+        Ok(response) => response,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => reply::failure(&Failure::misconfigured("the gateway is stopping; send the call again")),
+        },
+    }
+}
+
+/// Whether the exchange goes on when its client leaves: by header, else by the gateway's setting.
+fn outlives_its_client(snapshot: &Snapshot, request: &Request<Incoming>) -> bool {
+    static ON_DISCONNECT: HeaderName = HeaderName::from_static("cf-aig-on-disconnect");
+    match request.headers().get(&ON_DISCONNECT).map(HeaderValue::as_bytes) {
+        Some(b"drain") => return true,
+        Some(b"cancel") => return false,
+        _ if !snapshot.drains => return false,
+        _ => {}
+    }
+    let named;
+    let gateway = match surface(request.uri().path()) {
+        Surface::Provider { gateway, .. } | Surface::Universal { gateway, .. } => gateway,
+        Surface::Unified { gateway: Some(gateway), .. } => gateway,
+        Surface::Unified { gateway: None, .. } => {
+            named = gateway_named(request.headers());
+            &named
+        }
+        _ => return false,
+    };
+    snapshot.gateways.get(gateway).is_some_and(|gateway| gateway.on_disconnect == OnDisconnect::Drain)
+}
+
+async fn answer(
+    worker: Rc<Worker>,
+    snapshot: Arc<Snapshot>,
+    mut request: Request<Incoming>,
+    outlives: bool,
+) -> Response<Body> {
     let socket = realtime::socket(&mut request);
     let (head, body) = request.into_parts();
     let uri = head.uri.clone();
+    let drains = outlives.then(|| worker.drains.clone());
     match surface(uri.path()) {
         Surface::Provider { account, gateway, provider, rest } => {
             let address = Address { account, gateway, provider, rest };
-            exchange(&worker, &snapshot, address, Wanted::Path, socket, head, body).await
+            exchange(&worker, &snapshot, address, Wanted::Path, Client { head, body, socket, drains }).await
         }
         Surface::Unified { account, gateway, dialect } if head.method == Method::POST => {
             let gateway = gateway.map_or_else(|| gateway_named(&head.headers), str::to_owned);
             let address = Address { account, gateway: &gateway, provider: "compat", rest: "" };
-            exchange(&worker, &snapshot, address, Wanted::Model(dialect), None, head, body).await
+            exchange(
+                &worker,
+                &snapshot,
+                address,
+                Wanted::Model(dialect),
+                Client { head, body, socket: None, drains },
+            )
+            .await
         }
         Surface::Universal { account, gateway } if head.method == Method::POST => {
             let address = Address { account, gateway, provider: "", rest: "" };
-            exchange(&worker, &snapshot, address, Wanted::Steps, None, head, body).await
+            exchange(&worker, &snapshot, address, Wanted::Steps, Client { head, body, socket: None, drains })
+                .await
         }
         Surface::Models { account, gateway, id } => {
             let gateway = gateway.map_or_else(|| gateway_named(&head.headers), str::to_owned);
@@ -68,6 +120,16 @@ struct Address<'a> {
     rest: &'a str,
 }
 
+/// What came from the client, and what becomes of its answer.
+struct Client {
+    head: request::Parts,
+    body: Incoming,
+    /// Set if it asks for a WebSocket.
+    socket: Option<Socket>,
+    /// Set if its answer is read on when it leaves.
+    drains: Option<Drains>,
+}
+
 /// Where it is said what to call.
 #[derive(Clone, Copy)]
 enum Wanted {
@@ -84,10 +146,9 @@ async fn exchange(
     snapshot: &Arc<Snapshot>,
     address: Address<'_>,
     wanted: Wanted,
-    socket: Option<Socket>,
-    head: request::Parts,
-    body: Incoming,
+    client: Client,
 ) -> Response<Body> {
+    let Client { head, body, socket, drains } = client;
     let gateway = match plan::gateway(snapshot, address.account, address.gateway) {
         Ok(gateway) => Arc::clone(gateway),
         Err(failure) => return reply::failure(&failure), // there is no gateway to log it under
@@ -106,7 +167,7 @@ async fn exchange(
         Ok(Delivery { answer, .. }) if answer.status == StatusCode::SWITCHING_PROTOCOLS => {
             realtime::open(worker, socket, answer, exchange.receipt, snapshot.patience.idle)
         }
-        Ok(delivery) => delivery.deliver(exchange.receipt, snapshot.patience.idle).await,
+        Ok(delivery) => delivery.deliver(exchange.receipt, snapshot.patience.idle, drains).await,
         Err(failure) => reply::failure(&failure),
     };
     marks.put(response.headers_mut());
@@ -128,7 +189,6 @@ pub(crate) struct ByPath<'a> {
 
 /// One upstream call, ready to be made: everything that is decided before a byte is sent.
 pub(crate) struct Call<'a> {
-    pub(crate) provider: &'a Provider,
     pub(crate) setup: &'a ProviderSetup,
     pub(crate) target: plan::Target,
     pub(crate) method: Method,
@@ -136,6 +196,8 @@ pub(crate) struct Call<'a> {
     pub(crate) headers: HeaderMap,
     pub(crate) credential: Credential,
     pub(crate) body: Outgoing,
+    /// Path below the provider, and query, if it lives at several addresses: for the same call at another one.
+    pub(crate) place: Option<(String, Option<String>)>,
     /// How often it is tried, and how long.
     pub(crate) policy: Policy,
     /// Set if client and provider speak different dialects.
@@ -231,7 +293,7 @@ impl<'a> Exchange<'a> {
             Wanted::Model(dialect) => {
                 let body = self.read_json(body).await?;
                 let client = &head.headers;
-                let asked = Asked { client, body: &body, dialect, has_successor: false };
+                let asked = Asked { client, body: &body, dialect, has_successor: false, in_steps: false };
                 self.by_model(&caller, &asked).await
             }
             Wanted::Steps => {
@@ -242,7 +304,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// What stands between a call and its answer.
-    pub(crate) async fn send(&mut self, call: Call<'_>) -> Result<Delivery, Failure> {
+    pub(crate) async fn send(&mut self, call: Call<'a>) -> Result<Delivery, Failure> {
         self.persist(call).await
     }
 
@@ -263,13 +325,13 @@ impl<'a> Exchange<'a> {
         self.receipt.authorised(&credential, &headers, target.simulated);
         self.receipt.planned(&target, None, false);
         Ok(Call {
-            provider,
             setup,
             target,
             method,
             headers,
             credential,
             body: Outgoing::Whole(Bytes::new()),
+            place: setup.is_in_pool().then(|| (rest.to_owned(), query.map(str::to_owned))),
             policy: Policy::of(&self.options, &self.gateway),
             translation: None,
             dropped: Vec::new(),
@@ -308,7 +370,9 @@ impl<'a> Exchange<'a> {
     ) -> Result<(&'a Provider, &'a ProviderSetup), Failure> {
         let snapshot: &'a Snapshot = self.snapshot;
         let found = snapshot.provider(slug);
-        let (provider, setup) = found.ok_or_else(|| plan::unknown_provider(snapshot, slug))?;
+        let (_, setup) = found.ok_or_else(|| plan::unknown_provider(snapshot, slug))?;
+        let setup = setup.pick(None);
+        let provider = setup.provider();
         self.receipt.addressed(&provider.slug, path);
         if setup.simulated {
             return Ok((provider, setup));

@@ -212,7 +212,7 @@ impl Drop for Watched<'_> {
 }
 
 /// Milliseconds on a clock that never goes back.
-fn now_ms() -> u64 {
+pub(crate) fn now_ms() -> u64 {
     static START: OnceLock<Instant> = OnceLock::new();
     u64::try_from(START.get_or_init(Instant::now).elapsed().as_millis()).unwrap_or(u64::MAX)
 }

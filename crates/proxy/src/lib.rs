@@ -18,6 +18,7 @@
 //! * `health`: how each target has fared of late
 //! * `upstream`: connections, TLS, HTTP/1.1 to providers
 //! * `deliver`: the answer passed on as it comes, or translated
+//! * `drain`: what becomes of an answer whose client left
 //! * `relay`: bytes to the client, watched from a tee
 //! * `realtime`: WebSockets to a provider, once both sides agreed
 //! * `receipt`: the record of the exchange, finished when the body is dropped
@@ -29,6 +30,7 @@ mod attempt;
 mod body;
 mod credential;
 mod deliver;
+mod drain;
 mod exchange;
 mod failure;
 mod health;

@@ -45,7 +45,7 @@ pub(crate) fn target(
     let chosen = provider.target_header.as_ref().and_then(|name| headers.get(name)?.to_str().ok());
     let place = match chosen {
         Some(url) => Rc::new(Place::find(provider, provider.target_url(url), snapshot.allow_private)?),
-        None => known_place(snapshot, provider, account, rest)?,
+        None => known_place(snapshot, provider, setup.member, account, rest)?,
     };
     let mut path_and_query = place.path.clone();
     if let Some(query) = query.filter(|query| !query.is_empty()) {
@@ -88,6 +88,7 @@ impl Place {
 fn known_place(
     snapshot: &Snapshot,
     provider: &Provider,
+    member: usize,
     account: &str,
     rest: &str,
 ) -> Result<Rc<Place>, Failure> {
@@ -95,7 +96,10 @@ fn known_place(
     thread_local! {
         static KNOWN: RefCell<(u64, HashMap<String, Rc<Place>>)> = RefCell::default();
     }
-    let key = [&provider.slug, "\n", account, "\n", rest].concat();
+    let mut key = [&provider.slug, "\n", account, "\n", rest].concat();
+    if member > 0 {
+        key.push_str(&format!("\n{member}"));
+    }
     let of = snapshot.generation;
     KNOWN.with_borrow_mut(|(known_of, known)| {
         if *known_of != of || known.len() >= KEPT {

@@ -60,6 +60,8 @@ pub(crate) struct Receipt {
     unpriced: bool,
     /// When the attempt under way began, after `started`.
     attempt_began_ms: u32,
+    /// The client has left, and the answer is read on without it.
+    client_gone: bool,
     /// Counts of rate nodes that its cost goes to.
     charges: Vec<RateKey>,
 }
@@ -133,6 +135,7 @@ impl Receipt {
             settled: false,
             unpriced: false,
             attempt_began_ms: 0,
+            client_gone: false,
             charges: Vec::new(),
         }
     }
@@ -380,6 +383,11 @@ impl Receipt {
         self.settle(Outcome::ClientLeft);
     }
 
+    /// The client has left, and the answer is read on without it.
+    pub(crate) fn client_gone(&mut self) {
+        self.client_gone = true;
+    }
+
     /// The provider broke off.
     pub(crate) fn broken(&mut self, cause: &str) {
         self.read_report();
@@ -433,7 +441,11 @@ impl Receipt {
         ended
     }
 
-    fn settle(&mut self, outcome: Outcome) {
+    fn settle(&mut self, mut outcome: Outcome) {
+        if self.client_gone && outcome == Outcome::Success {
+            outcome = Outcome::ClientLeft;
+            "the client left; its answer was read to the end".clone_into(&mut self.record.error);
+        }
         self.settled = true;
         let asked = std::mem::take(&mut self.asked);
         if self.record.model.is_empty()

@@ -77,6 +77,17 @@ impl Relay {
         }
     }
 
+    /// Its end has not come yet, and nothing went wrong so far.
+    pub(crate) fn is_under_way(&self) -> bool {
+        !self.finished && matches!(self.breaking, Breaking::No)
+    }
+
+    /// Reads the rest, for the log alone: the client has left.
+    pub(crate) async fn read_on(mut self: Box<Self>) {
+        self.receipt.client_gone();
+        while let Some(Ok(_)) = std::future::poll_fn(|cx| self.poll_data(cx)).await {}
+    }
+
     pub(crate) fn is_finished(&self) -> bool {
         self.finished
     }

@@ -7,17 +7,19 @@
 mod after;
 mod policy;
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use genesis_store::Fault;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 
 pub(crate) use self::policy::{Policy, Wish};
 
 use crate::attempt::Attempt;
 use crate::exchange::{Call, Delivery, Exchange};
 use crate::failure::Failure;
+use crate::plan::{self, Target};
+use crate::snapshot::{ProviderSetup, Snapshot};
 use crate::upstream::{Answer, Outgoing, Patience};
 
 /// What is read of an answer that is given up, for its usage and so that its connection can be used again.
@@ -25,12 +27,11 @@ const DISCARDED_BYTES: usize = 64 * 1024;
 /// How long that may take.
 const DISCARDED_WITHIN: Duration = Duration::from_millis(500);
 
-impl Exchange<'_> {
+impl<'a> Exchange<'a> {
     /// Makes a call, again if it fails in a way that may pass. What comes back is the last attempt's.
-    pub(crate) async fn persist(&mut self, call: Call<'_>) -> Result<Delivery, Failure> {
-        let Call { provider, setup, target, method, headers, credential, body, policy, translation, dropped } =
-            call;
-        let attempt = Attempt { provider, setup, target: &target, method, headers: &headers, credential };
+    pub(crate) async fn persist(&mut self, call: Call<'a>) -> Result<Delivery, Failure> {
+        let Call { mut setup, mut target, method, headers, mut credential, body, place, .. } = call;
+        let Call { policy, translation, dropped, .. } = call;
         let attempts = if matches!(body, Outgoing::Streamed(_)) { 1 } else { policy.attempts };
         let (pool, patience) = (&self.worker.pool, self.snapshot.patience);
         let mut body = Some(body);
@@ -41,10 +42,20 @@ impl Exchange<'_> {
             let sent = if last { body.take() } else { body.as_ref().and_then(Outgoing::again) };
             let sent = sent.unwrap_or(Outgoing::Whole(Bytes::new()));
             let first_byte = policy.first_byte(made, patience.first_byte);
-            let watched = setup.health.begin(made == 1);
             let patience = Patience { connect: patience.connect.min(first_byte), first_byte };
+            let provider = setup.provider();
+            let attempt = Attempt {
+                provider,
+                setup,
+                target: &target,
+                method: &method,
+                headers: &headers,
+                credential: &credential,
+            };
+            let watched = setup.health.begin(made == 1);
             let outcome = attempt.send(pool, sent, patience).await;
             watched.ended(&outcome);
+            credential.heard(&outcome);
             if last {
                 break outcome?;
             }
@@ -52,10 +63,33 @@ impl Exchange<'_> {
                 break outcome?;
             };
             self.discard(outcome).await;
-            tokio::time::sleep(pause).await;
+            if let Some(other) = self.snapshot.keys.another(&self.gateway.id, provider, &credential) {
+                credential = other;
+                self.receipt.authorised(&credential, &headers, target.simulated);
+            }
+            match place.as_ref().and_then(|place| self.elsewhere(setup, place, &headers)) {
+                // Nothing speaks for waiting: it is not the one that failed.
+                Some(other) => (setup, target) = other,
+                None => tokio::time::sleep(pause).await,
+            }
             self.receipt.attempt_begins();
         };
         Ok(Delivery { answer, simulated: target.simulated, translation, dropped })
+    }
+
+    /// The same call at another address of its provider.
+    fn elsewhere(
+        &self,
+        setup: &ProviderSetup,
+        (rest, query): &(String, Option<String>),
+        headers: &HeaderMap,
+    ) -> Option<(&'a ProviderSetup, Target)> {
+        let snapshot: &'a Snapshot = self.snapshot;
+        let (_, first) = snapshot.provider(&setup.provider().slug)?;
+        let other = first.pick(Some(setup.member));
+        let target =
+            plan::target(snapshot, other.provider(), other, self.account(), rest, query.as_deref(), headers);
+        target.ok().filter(|_| other.member != setup.member).map(|target| (other, target))
     }
 
     /// Notes an attempt that is not what the client gets. What its answer says about usage is costed all the same.
@@ -70,6 +104,11 @@ impl Exchange<'_> {
             }
         }
     }
+}
+
+/// How long a provider asks to wait.
+pub(crate) fn asked_to_wait(headers: &HeaderMap) -> Option<Duration> {
+    after::retry_after(headers, SystemTime::now())
 }
 
 /// Statuses that may pass: the provider is busy, or failed.

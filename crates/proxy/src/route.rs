@@ -55,13 +55,15 @@ impl Exchange<'_> {
             let node = match walk.next(&inputs, &mut || fastrand::u32(0..10_000)) {
                 Stop::Model(node) => node,
                 Stop::End => return failed.unwrap_or_else(|| Err(ended(&walk))),
-                Stop::Limited(node) => return Err(limited(node)),
+                Stop::Limited(node) => return failed.unwrap_or_else(|| Err(limited(node))),
             };
-            let (provider, model) = chosen(node, &inputs)?;
             if let Some(failed) = failed.take() {
                 self.discard(failed.map(|delivery| delivery.answer)).await;
-                self.receipt.model_begins(asked.body.clone(), !asked.has_successor);
             }
+            if walk.models() > 1 {
+                self.receipt.model_begins(asked.body.clone(), !asked.in_steps);
+            }
+            let (provider, model) = chosen(node, &inputs)?;
             let way_out = node.fallback.is_some();
             if self.next_is_well(&route, node) && self.is_down(&provider) {
                 self.receipt.attempt_skipped(&provider);

@@ -25,6 +25,7 @@ use tokio::sync::watch;
 use tokio::task::LocalSet;
 
 use crate::body::Body;
+use crate::drain::Drains;
 use crate::exchange;
 use crate::plan::malformed;
 use crate::reply;
@@ -187,6 +188,8 @@ impl Server {
 pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) pool: Pool,
+    /// Reads on for clients that left.
+    pub(crate) drains: Drains,
     connections: Rc<Connections>,
     stopped: watch::Receiver<Option<Duration>>,
 }
@@ -241,9 +244,11 @@ fn worker_thread(
     };
     let local = LocalSet::new();
     let pool = Pool::new(Arc::clone(&shared.tls));
-    let worker = Worker { shared, pool, connections: Rc::default(), stopped: stopped.clone() };
+    let (drains, reading_on) = Drains::new();
+    let worker = Worker { shared, pool, drains, connections: Rc::default(), stopped: stopped.clone() };
     let worker = Rc::new(worker);
     local.block_on(&runtime, async move {
+        tokio::task::spawn_local(reading_on);
         match TcpListener::from_std(listener) {
             Ok(listener) => serve(listener, options, worker, stopped).await,
             Err(error) => tracing::error!(%error, "a worker thread could not listen"),
@@ -288,8 +293,11 @@ async fn serve(
     drop(listener);
     let drain = stopped.borrow().unwrap_or_default();
     let emptied = async {
-        while count.get() > 0 {
-            closed.notified().await;
+        while count.get() + worker.drains.open() > 0 {
+            tokio::select! {
+                () = closed.notified() => {}
+                () = worker.drains.ended() => {}
+            }
         }
     };
     tokio::select! {

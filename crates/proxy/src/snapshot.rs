@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use genesis_config::file::Limits;
+use genesis_config::gateway::OnDisconnect;
 use genesis_config::{
     Environment, ExposeSecret, GatewaySettings, Provider, ProviderAuth, Providers, Route, Secret,
 };
@@ -71,6 +72,8 @@ pub struct Snapshot {
     pub(crate) generation: u64,
     pub(crate) gateways: HashMap<String, Arc<GatewaySettings>>,
     routes: Vec<GatewayRoute>,
+    /// Some gateway reads answers to their end when clients leave.
+    pub(crate) drains: bool,
     pub(crate) accounts: Option<HashSet<String>>,
     providers: Providers,
     targets: HashMap<String, ProviderSetup>,
@@ -96,6 +99,10 @@ pub(crate) struct ProviderSetup {
     pub(crate) simulated: bool,
     /// How its address has fared of late.
     pub(crate) health: Arc<Health>,
+    /// The same provider at further addresses.
+    others: Vec<ProviderSetup>,
+    /// Tells its addresses apart; 0 for the first.
+    pub(crate) member: usize,
 }
 
 /// Time limits that hold unless a request asks for shorter ones.
@@ -139,6 +146,7 @@ impl Snapshot {
         static GENERATION: AtomicU64 = AtomicU64::new(1);
         Self {
             generation: GENERATION.fetch_add(1, Ordering::Relaxed),
+            drains: parts.gateways.iter().any(|gateway| gateway.on_disconnect == OnDisconnect::Drain),
             gateways: parts
                 .gateways
                 .into_iter()
@@ -171,20 +179,25 @@ impl Snapshot {
     /// Takes over what `previous` knows of targets that are still the same.
     pub(crate) fn inherit(&mut self, previous: &Self) {
         for (slug, setup) in &mut self.targets {
-            let same = previous
-                .targets
-                .get(slug)
-                .filter(|known| known.address() == setup.address() && known.simulated == setup.simulated);
-            if let Some(known) = same {
-                setup.health = Arc::clone(&known.health);
+            let Some(known) = previous.targets.get(slug) else { continue };
+            let simulated = setup.simulated;
+            let own = std::iter::once((&mut setup.health, address_of(&setup.provider)));
+            let others = setup.others.iter_mut().map(|at| (&mut at.health, address_of(&at.provider)));
+            for (health, address) in own.chain(others) {
+                let same =
+                    |known: &&ProviderSetup| known.address() == address && known.simulated == simulated;
+                if let Some(known) = known.members().find(same) {
+                    *health = Arc::clone(&known.health);
+                }
             }
         }
+        self.keys.inherit(&previous.keys);
     }
 
     /// How each target has fared that was called at all, by provider.
     pub fn health(&self) -> Vec<TargetHealth> {
-        let mut reports: Vec<_> =
-            self.targets.iter().map(|(slug, setup)| setup.health.report(slug, setup.address())).collect();
+        let members = self.targets.iter().flat_map(|(slug, setup)| setup.members().map(move |at| (slug, at)));
+        let mut reports: Vec<_> = members.map(|(slug, at)| at.health.report(slug, at.address())).collect();
         reports.retain(|report| report.calls > 0);
         reports.sort_by(|a, b| a.provider.cmp(&b.provider));
         reports
@@ -252,6 +265,8 @@ impl ProviderSetup {
             key_slots: Vec::new(),
             simulated,
             health: Arc::default(),
+            others: Vec::new(),
+            member: 0,
         };
         for (name, value) in &provider.headers {
             let path = format!("models.providers.{}.headers.{name}", provider.slug);
@@ -272,17 +287,52 @@ impl ProviderSetup {
         }
         let slots = provider.key_slots.iter().filter_map(|slot| HeaderName::from_bytes(slot.as_bytes()).ok());
         setup.key_slots = slots.collect();
+        let others = provider.others.iter().enumerate();
+        setup.others = others
+            .map(|(index, other)| Self { member: index + 1, ..Self::new(other, environment, simulated) })
+            .collect();
         setup
     }
 
+    pub(crate) fn provider(&self) -> &Provider {
+        &self.provider
+    }
+
+    /// It is one of several addresses.
+    pub(crate) fn is_in_pool(&self) -> bool {
+        self.member > 0 || !self.others.is_empty()
+    }
+
+    /// The address for the next call: of those that are well the one likely to answer first. `not`: was just tried.
+    pub(crate) fn pick(&self, not: Option<usize>) -> &Self {
+        if self.others.is_empty() {
+            return self;
+        }
+        let tried = |setup: &&Self| not == Some(setup.member);
+        // Asked of all, the likely one may become the call that tries an address again.
+        let open: Vec<_> = self.members().filter(|setup| !tried(setup) && !setup.health.is_down()).collect();
+        let start = fastrand::usize(..open.len().max(1));
+        let (before, after) = open.split_at(start.min(open.len()));
+        let best = after.iter().chain(before).min_by_key(|setup| setup.health.cost());
+        best.copied().or_else(|| self.members().find(|setup| !tried(setup))).unwrap_or(self)
+    }
+
+    fn members(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(&self.others)
+    }
+
     fn address(&self) -> String {
-        self.provider.routes.first().map(|route| route.url().to_owned()).unwrap_or_default()
+        address_of(&self.provider)
     }
 
     /// True if calls carry something only authenticated callers may use.
     pub(crate) fn carries_secrets(&self) -> bool {
         self.headers.iter().any(|(name, _)| crate::options::is_secret(name.as_str()))
     }
+}
+
+fn address_of(provider: &Provider) -> String {
+    provider.routes.first().map(|route| route.url().trim_end_matches("/*").to_owned()).unwrap_or_default()
 }
 
 /// Keys in the order they win for alias `default`: environment, sealed store, configuration file. Also, by provider,

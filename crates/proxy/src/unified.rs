@@ -30,6 +30,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) dialect: Dialect,
     /// Something else takes the call if this fails.
     pub(crate) has_successor: bool,
+    /// It is a step of a universal request.
+    pub(crate) in_steps: bool,
 }
 
 impl<'a> Exchange<'a> {
@@ -71,13 +73,13 @@ impl<'a> Exchange<'a> {
         self.receipt.planned(&target, Some(model), stream);
         self.receipt.authorised(&credential, client, target.simulated);
         Ok(Call {
-            provider,
             setup,
             target,
             method: Method::POST,
             headers: upstream_headers(client, spoken, stream, request.context.is_none()),
             credential,
             body: Outgoing::Whole(request.body),
+            place: setup.is_in_pool().then(|| (path, query.map(str::to_owned))),
             policy: Policy::of(&self.options, &self.gateway),
             translation: request.context,
             dropped: request.dropped,

@@ -104,7 +104,7 @@ impl Exchange<'_> {
                     "the endpoints of `compat` are chat/completions, responses, embeddings and messages",
                 )
             })?;
-            let asked = Asked { client: &headers, body: &query, dialect, has_successor };
+            let asked = Asked { client: &headers, body: &query, dialect, has_successor, in_steps: true };
             return self.by_model(caller, &asked).await;
         }
         let (parameters, key) = split_query(Some(parameters).filter(|text| !text.is_empty()));

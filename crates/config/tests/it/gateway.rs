@@ -12,6 +12,7 @@ fn every_field_survives_the_api() {
         "guardrails": { "prompt": { "S1": "BLOCK", "P1": "FLAG" }, "response": { "S7": "BLOCK" } },
         "log_classification": true, "log_management": 1_000_000, "log_management_strategy": "STOP_INSERTING",
         "logpush": true, "logpush_public_key": "-----BEGIN PUBLIC KEY-----",
+        "on_disconnect": "drain",
         "otel": [{ "url": "https://otel.example/v1/traces", "headers": { "x-api-key": "k" }, "content_type": "protobuf" }],
         "rate_limiting_interval": 60, "rate_limiting_limit": 1000, "rate_limiting_technique": "sliding",
         "retry_backoff": "exponential", "retry_delay": 500, "retry_max_attempts": 3,

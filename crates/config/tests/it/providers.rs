@@ -545,3 +545,30 @@ fn patched(providers: &str) -> Providers {
     let patches: &BTreeMap<_, _> = &file.models.providers;
     Providers::with(patches).unwrap()
 }
+
+#[test]
+fn several_addresses_and_keys_are_checked_each() {
+    let parse = |block: &str| {
+        genesis_config::File::parse(&format!("{{ models: {{ providers: {{ openai: {{ {block} }} }} }} }}"))
+    };
+    let file =
+        parse("baseUrls: ['https://a.example/v1', 'https://b.example/x/v1'], keyAliases: ['default', 'eu']")
+            .unwrap();
+    let providers = Providers::with(&file.models.providers).unwrap();
+    let openai = providers.find("openai").unwrap();
+    assert_eq!(openai.key_aliases, ["default", "eu"]);
+    let urls: Vec<_> = std::iter::once(openai)
+        .chain(&openai.others)
+        .map(|provider| provider.upstream_url("acct", "v1/chat/completions").unwrap())
+        .collect();
+    assert_eq!(urls, ["https://a.example/v1/chat/completions", "https://b.example/x/v1/chat/completions"]);
+    for (block, path) in [
+        ("baseUrls: ['https://a.example', 'ftp://b']", "models.providers.openai.baseUrls[1]"),
+        ("baseUrl: 'https://a.example', baseUrls: ['https://b.example']", "models.providers.openai.baseUrls"),
+        ("keyAliases: ['a', 'a']", "models.providers.openai.keyAliases[1]"),
+    ] {
+        let problems = parse(block).unwrap_err();
+        assert_eq!(problems[0].path, path, "{block}: {problems:?}");
+        assert!(problems[0].line > 0);
+    }
+}

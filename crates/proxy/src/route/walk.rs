@@ -51,12 +51,13 @@ pub(super) struct Walk<'r> {
     place: &'r str,
     at: usize,
     trail: Vec<String>,
+    models: u32,
     charges: Vec<RateKey>,
 }
 
 impl<'r> Walk<'r> {
     pub(super) fn new(route: &'r Route, rates: &'r Rates, place: &'r str) -> Self {
-        Self { route, rates, place, at: 0, trail: Vec::new(), charges: Vec::new() }
+        Self { route, rates, place, at: 0, trail: Vec::new(), models: 0, charges: Vec::new() }
     }
 
     /// Goes on to the next model, or to the end. `draw` gives a number below 10,000.
@@ -93,6 +94,7 @@ impl<'r> Walk<'r> {
                 }
                 NodeKind::Model(model) => {
                     self.trail.push(node.id.clone());
+                    self.models += 1;
                     return Stop::Model(model);
                 }
                 NodeKind::End => return Stop::End,
@@ -109,6 +111,11 @@ impl<'r> Walk<'r> {
     /// The model it stopped at failed.
     pub(super) fn failed(&mut self, node: &ModelNode) {
         self.at = node.fallback.unwrap_or(self.at);
+    }
+
+    /// How many it has come to.
+    pub(super) fn models(&self) -> u32 {
+        self.models
     }
 
     /// The elements passed, with the outputs taken.

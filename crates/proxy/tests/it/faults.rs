@@ -183,9 +183,8 @@ fn a_retry_gets_past_what_passes() {
 #[test]
 fn the_next_step_or_model_takes_over_what_fails() {
     for wrong in WRONGS {
-        let calls: [(&str, fn(&Stage) -> Reply); 2] =
-            [("steps", Stage::both_steps), ("route", Stage::both_models)];
-        for (name, call) in calls {
+        for name in ["steps", "route"] {
+            let call = if name == "steps" { Stage::both_steps } else { Stage::both_models };
             let stage = Stage::set(wrong);
             stage.well.will_say(answer("200 OK", JSON, GOOD));
             let reply = call(&stage);

@@ -1,0 +1,94 @@
+//! Several addresses and several keys of one provider.
+
+use crate::gateway::{Gateway, Setup};
+use crate::upstream::{Upstream, answer};
+
+const CHAT: &str = "/v1/acct/gw/openai/chat/completions";
+const JSON: &str = "content-type: application/json\r\n";
+
+fn pool(addresses: &[&Upstream], more: &str) -> Gateway {
+    let urls: Vec<_> = addresses.iter().map(|upstream| format!("'{}/v1'", upstream.url())).collect();
+    let config = format!(
+        "{{ models: {{ providers: {{ openai: {{ baseUrls: [{}], {more} }} }} }}, gateway: {{ gateways: {{ gw: {{}} }} }} }}",
+        urls.join(", ")
+    );
+    let keys = vec![("openai", "default", None, "sk-1"), ("openai", "second", None, "sk-2")];
+    Gateway::start(Setup { config, keys, ..Setup::default() })
+}
+
+fn calls(upstream: &Upstream) -> usize {
+    std::iter::repeat_with(|| upstream.was_not_called()).take_while(|not_called| !not_called).count()
+}
+
+#[test]
+fn calls_are_spread_and_a_retry_goes_elsewhere() {
+    let (one, two) = (Upstream::start(), Upstream::start());
+    let gateway = pool(&[&one, &two], "");
+    // Both fail the first call they get: whichever is tried first, the other takes over at once.
+    for upstream in [&one, &two] {
+        upstream.will_say(answer("503 x", JSON, b"{}"));
+        upstream.will_say(answer("200 OK", JSON, b"{}"));
+    }
+    let retry = [("cf-aig-max-attempts", "3"), ("cf-aig-retry-delay", "0")];
+    let reply = gateway.post_authorized(CHAT, &retry, b"{}");
+    assert_eq!(
+        (reply.status, reply.header("cf-aig-attempts")),
+        (200, Some("openai 503, openai 503, openai 200"))
+    );
+    let (first, second) = (calls(&one), calls(&two));
+    assert_eq!(first + second, 3);
+    assert!(first >= 1 && second >= 1, "{first} {second}");
+    assert_eq!(gateway.shared.snapshot().health().len(), 2, "each address for itself");
+}
+
+#[test]
+fn an_address_that_is_down_is_left_out() {
+    let (ill, well) = (Upstream::start(), Upstream::start());
+    let gateway = pool(&[&ill, &well], "");
+    for _ in 0..200 {
+        ill.will_say(answer("500 x", JSON, b"{}"));
+        well.will_say(answer("200 OK", JSON, b"{}"));
+    }
+    let failures = (0..60).filter(|_| gateway.post_authorized(CHAT, &[], b"{}").status != 200).count();
+    // Five in a row, and perhaps a try after its rest.
+    assert!((5..=10).contains(&failures), "{failures}");
+    let health = gateway.shared.snapshot().health();
+    assert_eq!(health.iter().filter(|target| !target.up).count(), 1);
+    assert!(
+        health.iter().any(|target| target.address == format!("{}/v1", ill.url()) && !target.up),
+        "{health:?}"
+    );
+}
+
+#[test]
+fn keys_take_turns_and_one_that_is_used_up_rests() {
+    let upstream = Upstream::start();
+    let gateway = pool(&[&upstream], "keyAliases: ['default', 'second']");
+    let call = |status: &str, headers: &str| {
+        upstream.will_say(answer(status, headers, b"{}"));
+        gateway.post_authorized(CHAT, &[], b"{}");
+        let request = upstream.request_text();
+        if request.contains("Bearer sk-1\r\n") { 1 } else { 2 }
+    };
+    assert_eq!([call("200 OK", JSON), call("200 OK", JSON), call("200 OK", JSON)], [1, 2, 1]);
+    assert_eq!(call("429 x", "retry-after: 30\r\n"), 2);
+    assert_eq!([call("200 OK", JSON), call("200 OK", JSON), call("200 OK", JSON)], [1, 1, 1]);
+    assert_eq!(gateway.last_log(7).0.credential, "stored:default");
+    // Asked for by name it is used all the same.
+    upstream.will_say(answer("200 OK", JSON, b"{}"));
+    gateway.post_authorized(CHAT, &[("cf-aig-byok-alias", "second")], b"{}");
+    assert!(upstream.request_text().contains("Bearer sk-2"));
+}
+
+#[test]
+fn a_retry_takes_another_key() {
+    let upstream = Upstream::start();
+    let gateway = pool(&[&upstream], "keyAliases: ['default', 'second']");
+    upstream.will_say(answer("429 x", JSON, b"{}"));
+    upstream.will_say(answer("200 OK", JSON, b"{}"));
+    let retry = [("cf-aig-max-attempts", "2"), ("cf-aig-retry-delay", "0")];
+    assert_eq!(gateway.post_authorized(CHAT, &retry, b"{}").status, 200);
+    assert!(upstream.request_text().contains("Bearer sk-1"));
+    assert!(upstream.request_text().contains("Bearer sk-2"));
+    assert_eq!(gateway.last_log(1).0.credential, "stored:second");
+}

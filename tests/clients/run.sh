@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The official SDKs of OpenAI and Anthropic, in Python and Node, against the built binary: on each provider's own path,
-# and on the unified API, where an SDK of one vendor drives the models of another.
+# and on the unified API, where an SDK of one vendor drives the models of another. Cloudflare's own package drives the
+# universal endpoint.
 #
 #   tests/clients/run.sh [path to genesis]      without a path: builds the binary and takes that
 #
@@ -93,6 +94,13 @@ start_gateway() {
   gateway: {
     listen: "127.0.0.1:0",
     gateways: { gw: { authentication: true } },
+    routes: { support: { elements: [
+      { id: "start", type: "start", outputs: { next: "first" } },
+      { id: "first", type: "model", properties: { provider: "anthropic", model: "sim-503" },
+        outputs: { success: "end", fallback: "second" } },
+      { id: "second", type: "model", properties: { provider: "openai", model: "gpt-5-mini" }, outputs: { success: "end" } },
+      { id: "end", type: "end" },
+    ] } },
   },
 }
 EOF

@@ -41,6 +41,9 @@ pub fn start(options: &Options) -> std::io::Result<SocketAddr> {
     })
 }
 
+/// Whatever begins with this is answered with 503.
+pub const DOWN: &str = "/down";
+
 type Answer = Response<Either<Full<Bytes>, Events>>;
 
 async fn answer(request: Request<Incoming>) -> Result<Answer, hyper::Error> {
@@ -54,6 +57,10 @@ async fn answer(request: Request<Incoming>) -> Result<Answer, hyper::Error> {
     };
     let (head, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
+    if head.uri.path().starts_with(DOWN) {
+        let message = br#"{"error":{"message":"this address of the mock is always down"}}"#;
+        return Ok(json(StatusCode::SERVICE_UNAVAILABLE, Bytes::from_static(message)));
+    }
     if !script::wants_stream(&body) {
         return Ok(json(StatusCode::OK, answer::whole(dialect, body.len())));
     }

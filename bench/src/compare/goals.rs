@@ -45,6 +45,7 @@ const fn goal((title, scenario, quantity, unit, against, reach, stretch): Row) -
 const H: Against = Against::Ratio(Role::Floor);
 const N: Against = Against::Ratio(Role::Nginx);
 const ADDED: Against = Against::Above(Role::Mock);
+const FLOOR: Against = Against::Above(Role::Floor);
 const LOG: Against = Against::Percent(Role::GenesisLogOff);
 const ITSELF: Against = Against::Itself;
 
@@ -69,6 +70,10 @@ pub const GOALS: &[Goal] = &[
     goal(("Durable log on against off, JSON 10 KB, CPU", "json-10k", "cpu", "µs", LOG, Some(5.0), Some(3.0))),
     goal(("Translated JSON 300 B, CPU per request", "translate-json", "cpu", "µs", H, Some(1.6), Some(1.4))),
     goal(("Translated stream, CPU per event", "translate-stream", "cpu", "µs", H, Some(1.6), Some(1.3))),
+    goal(("500/s, one of two providers failing, p50", "one-down", "latency-p50", "µs", FLOOR, None, None)),
+    goal(("500/s, one of two providers failing, p99", "one-down", "latency-p99", "µs", FLOOR, None, None)),
+    goal(("500/s, the same route with both well, p50", "both-well", "latency-p50", "µs", FLOOR, None, None)),
+    goal(("500/s, the same route with both well, p99", "both-well", "latency-p99", "µs", FLOOR, None, None)),
     goal(("Cache hit 300 B, CPU", "cache-300", "cpu", "µs", N, Some(0.8), Some(0.65))),
     goal(("Cache hit 10 KB, CPU", "cache-10k", "cpu", "µs", N, Some(0.4), Some(0.25))),
     goal(("Idle SSE stream, memory", "idle", "per-stream", "KiB", ITSELF, Some(32.0), Some(20.0))),

@@ -9,8 +9,23 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, bail};
 
 use super::stage::{GATEWAY, free_port};
+use crate::mock::DOWN;
 
 const TOKEN_FILE: &str = "bench-token";
+
+/// Two models in a row: one of `first`, then OpenAI's.
+fn route(first: &str) -> serde_json::Value {
+    let model = |id: &str, provider: &str, outputs: serde_json::Value| {
+        let properties = serde_json::json!({ "provider": provider, "model": "gpt-4o-mini" });
+        serde_json::json!({ "id": id, "type": "model", "properties": properties, "outputs": outputs })
+    };
+    serde_json::json!([
+        { "id": "start", "type": "start", "outputs": { "next": "first" } },
+        model("first", first, serde_json::json!({ "success": "end", "fallback": "second" })),
+        model("second", "openai", serde_json::json!({ "success": "end" })),
+        { "id": "end", "type": "end" },
+    ])
+}
 
 /// A prepared home of a gateway.
 #[derive(Debug)]
@@ -33,6 +48,7 @@ impl Home {
             "models": { "providers": {
                 "openai": { "baseUrl": format!("http://{mock}/v1") },
                 "anthropic": { "baseUrl": format!("http://{mock}") },
+                "down": { "baseUrl": format!("http://{mock}{DOWN}/v1") },
             } },
             "gateway": {
                 "listen": format!("127.0.0.1:{port}"),
@@ -42,6 +58,10 @@ impl Home {
                     "rate_limiting_limit": 100_000_000,
                     "rate_limiting_interval": 60,
                 } },
+                "routes": {
+                    "one-down": { "elements": route("down") },
+                    "both-well": { "elements": route("openai") },
+                },
             },
         });
         fs::write(folder.join("genesis.json"), serde_json::to_vec_pretty(&config)?)?;

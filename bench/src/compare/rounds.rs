@@ -58,6 +58,10 @@ impl Run {
         if scenario.stream.is_some() {
             command.arg("--stream");
         }
+        command.args(scenario.rate.map(|rate| format!("--rate={rate}")));
+        if matches!(scenario.surface, Surface::Route(_)) && role >= Role::Genesis {
+            command.args(["--expect", "cf-aig-provider: openai"]);
+        }
         if scenario.surface == Surface::Cached {
             command.args(["--expect", "cf-aig-cache-status: HIT"]);
         }
@@ -193,6 +197,9 @@ fn question(scenario: &Scenario, target: &Target) -> Vec<String> {
     flags.extend(scenario.stream.map(|script| format!("--mock={script}")));
     if scenario.surface == Surface::Translated && target.role >= Role::Genesis {
         flags.push("--model=anthropic/claude-sonnet-4-5".into());
+    }
+    if let (Surface::Route(name), true) = (scenario.surface, target.role >= Role::Genesis) {
+        flags.push(format!("--model=dynamic/{name}"));
     }
     if scenario.surface == Surface::Cached {
         flags.push("--header=cf-aig-cache-ttl: 3600".into());

@@ -40,6 +40,8 @@ pub enum Surface {
     Translated,
     /// Same request again, answered from the cache
     Cached,
+    /// The gateway's dynamic route of this name; H relays to the provider that answers
+    Route(&'static str),
 }
 
 /// One kind of load.
@@ -57,6 +59,8 @@ pub struct Scenario {
     pub stream: Option<&'static str>,
     /// Connections.
     pub connections: usize,
+    /// Requests per second, whether or not answers keep up; `None`: each connection asks when it has its answer.
+    pub rate: Option<f64>,
     /// Microseconds between answer and next request.
     pub pause_us: u64,
     /// Microseconds between the first requests of two connections.
@@ -80,11 +84,15 @@ const JSON: Scenario = Scenario {
     size: 300,
     stream: None,
     connections: 64,
+    rate: None,
     pause_us: 0,
     stagger_us: 0,
     pinned: false,
     roles: AND_LOG_OFF,
 };
+
+/// Open loop: what a failing provider costs must not hide behind requests that were never sent.
+const ROUTED: Scenario = Scenario { name: "", rate: Some(500.0), roles: TRANSLATORS, ..JSON };
 
 /// Every load scenario, in the order they run. `idle`, `start`, `size` and `soak` are scenarios of their own kind.
 pub const SCENARIOS: &[Scenario] = &[
@@ -125,6 +133,9 @@ pub const SCENARIOS: &[Scenario] = &[
         roles: TRANSLATORS,
         ..JSON
     },
+    // One of two providers fails every call, and the same route with both well: no client may notice.
+    Scenario { name: "one-down", surface: Surface::Route("one-down"), ..ROUTED },
+    Scenario { name: "both-well", surface: Surface::Route("both-well"), ..ROUTED },
     Scenario { name: "cache-300", surface: Surface::Cached, roles: CACHES, ..JSON },
     Scenario { name: "cache-10k", surface: Surface::Cached, size: 10 * 1024, roles: CACHES, ..JSON },
 ];
@@ -133,8 +144,8 @@ pub const SCENARIOS: &[Scenario] = &[
 /// under a long load.
 pub const OTHERS: &[&str] = &["idle", "start", "size", "soak"];
 
-/// Scenarios that run only when named: one is long, the others wait for the gateway's cache.
-pub const ONLY_WHEN_NAMED: &[&str] = &["soak", "cache-300", "cache-10k"];
+/// Scenarios that run only when named: one is long, some wait for the gateway's cache, some ask another question.
+pub const ONLY_WHEN_NAMED: &[&str] = &["soak", "cache-300", "cache-10k", "one-down", "both-well"];
 
 /// True if `--scenarios` may name it.
 #[must_use]

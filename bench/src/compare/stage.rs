@@ -62,7 +62,9 @@ impl Target {
         let path = match (self.role, scenario.surface, scenario.dialect) {
             (Role::Nginx, Surface::Cached, _) => format!("/cached{own}"),
             (Role::Mock | Role::Floor | Role::Nginx, _, _) => own.to_owned(),
-            (_, Surface::Translated, _) => format!("/v1/{ACCOUNT}/{GATEWAY}/compat/chat/completions"),
+            (_, Surface::Translated | Surface::Route(_), _) => {
+                format!("/v1/{ACCOUNT}/{GATEWAY}/compat/chat/completions")
+            }
             (_, _, Dialect::Openai) => format!("/v1/{ACCOUNT}/{GATEWAY}/openai/chat/completions"),
             (_, _, Dialect::Anthropic) => format!("/v1/{ACCOUNT}/{GATEWAY}/anthropic{own}"),
         };

@@ -132,7 +132,7 @@ impl Attempt<'_> {
             }
             head.header(name, value);
         }
-        if realtime::is_handshake(&self.method, self.headers) {
+        if realtime::is_handshake(self.method, self.headers) {
             head.header(&CONNECTION, &HeaderValue::from_static("Upgrade"));
             head.header(&UPGRADE, &HeaderValue::from_static("websocket"));
         }

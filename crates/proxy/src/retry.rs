@@ -22,6 +22,8 @@ use crate::plan::{self, Target};
 use crate::snapshot::{ProviderSetup, Snapshot};
 use crate::upstream::{Answer, Outgoing, Patience};
 
+/// After so many attempts of one exchange, over all its steps, nothing is tried again: each further target gets one.
+const MOST_ATTEMPTS: usize = 20;
 /// What is read of an answer that is given up, for its usage and so that its connection can be used again.
 const DISCARDED_BYTES: usize = 64 * 1024;
 /// How long that may take.
@@ -59,9 +61,9 @@ impl<'a> Exchange<'a> {
             if last {
                 break outcome?;
             }
-            let Some(pause) = policy.pause(made, &outcome).filter(|_| setup.health.may_retry()) else {
-                break outcome?;
-            };
+            let allowed = self.receipt.attempts() < MOST_ATTEMPTS;
+            let pause = policy.pause(made, &outcome).filter(|_| allowed && setup.health.may_retry());
+            let Some(pause) = pause else { break outcome? };
             self.discard(outcome).await;
             if let Some(other) = self.snapshot.keys.another(&self.gateway.id, provider, &credential) {
                 credential = other;

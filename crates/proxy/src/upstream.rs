@@ -21,7 +21,7 @@ mod io;
 mod pool;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(crate) use answer::{Answer, AnswerBody};
 pub use connect::trusted_roots;
@@ -113,8 +113,12 @@ pub(crate) async fn send(
             sent => return sent.map(|answer| answer.pooled(pool, origin)),
         }
     }
+    let began = Instant::now();
     let connection = connect::connect(pool.tls(), origin, patience.connect).await?;
-    http1::exchange(connection, head, body, patience.first_byte)
-        .await
-        .map(|answer| answer.pooled(pool, origin))
+    // The way there is part of the wait.
+    let left = patience.first_byte.saturating_sub(began.elapsed());
+    match http1::exchange(connection, head, body, left).await {
+        Err(SendError::FirstByte(_)) => Err(SendError::FirstByte(patience.first_byte)),
+        sent => sent.map(|answer| answer.pooled(pool, origin)),
+    }
 }

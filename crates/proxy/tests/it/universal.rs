@@ -194,3 +194,19 @@ fn a_provider_known_to_be_down_is_left_out_while_another_can_take_the_call() {
     upstream.will_say(answer("200 OK", JSON, b"{}"));
     assert_eq!(gateway.post_authorized("/v1/acct/gw", &[], steps).header("cf-aig-step"), Some("0"));
 }
+
+#[test]
+fn an_exchange_has_a_bounded_number_of_attempts_and_each_step_has_one() {
+    let upstream = Upstream::start();
+    let gateway = stored(&upstream);
+    for _ in 0..40 {
+        upstream.will_say(answer("503 x", JSON, b"{}"));
+    }
+    let step = json!({ "provider": "openai", "endpoint": "x", "query": {}, "config": { "maxAttempts": 5, "retryDelay": 0 } });
+    let steps = json!(vec![step; 8]);
+    let reply = gateway.post_authorized("/v1/acct/gw", &[], steps.to_string().as_bytes());
+    assert_eq!((reply.status, reply.header("cf-aig-step")), (503, Some("7")));
+    let attempts = gateway.last_log(1).0.attempts;
+    assert_eq!(attempts.len(), 20 + 4, "four steps with five attempts, four with one");
+    assert_eq!(attempts.last().map(|attempt| attempt.step), Some(7));
+}

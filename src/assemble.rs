@@ -88,7 +88,10 @@ pub(crate) fn providers(settings: &Settings) -> Result<Providers, Failed> {
     };
     let mut patches = settings.file.models.providers.clone();
     if let Some(base) = relay_by_ids(&settings.environment) {
-        patches.entry(RELAY.to_owned()).or_default().base_url.get_or_insert(base);
+        let patch = patches.entry(RELAY.to_owned()).or_default();
+        if patch.base_urls.is_empty() {
+            patch.base_url.get_or_insert(base);
+        }
     }
     Providers::with(&patches).map_err(problems)
 }

@@ -1,82 +1,11 @@
-//! What a gateway does besides relaying: spend limits, guardrails, data loss prevention, exporters.
+//! What a gateway does besides relaying: guardrails, data loss prevention, exporters.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::gateway::Technique;
-use crate::money::Usd;
 use crate::problem::{Problem, join};
-
-/// Spend limits: rules over USD per window.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct SpendLimits {
-    pub enabled: bool,
-    /// At most 20.
-    pub rules: Vec<SpendRule>,
-}
-
-impl SpendLimits {
-    pub(crate) fn check(&self) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        if self.rules.len() > 20 {
-            problems.push(Problem::at("spend_limits.rules", "a gateway has at most 20 spend rules"));
-        }
-        for (index, rule) in self.rules.iter().enumerate() {
-            let path = format!("spend_limits.rules[{index}]");
-            if rule.id.is_empty() {
-                problems.push(Problem::at(format!("{path}.id"), "a spend rule needs an id"));
-            } else if self.rules[..index].iter().any(|other| other.id == rule.id) {
-                problems.push(Problem::at(format!("{path}.id"), "another rule has this id"));
-            }
-            if rule.limit.0 < 0 {
-                problems.push(Problem::at(format!("{path}.limit"), "a limit cannot be negative"));
-            }
-        }
-        problems
-    }
-}
-
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct SpendRule {
-    pub id: String,
-    #[serde(default = "yes")]
-    pub enabled: bool,
-    #[serde(default)]
-    pub limit_type: LimitType,
-    /// US dollars.
-    pub limit: Usd,
-    /// Seconds.
-    pub window: u64,
-    #[serde(default = "sliding")]
-    pub technique: Technique,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub metadata: BTreeMap<String, Dimension>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub model: Option<Dimension>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub provider: Option<Dimension>,
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LimitType {
-    #[default]
-    Cost,
-}
-
-/// How a rule treats one property of a request.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(deny_unknown_fields, rename_all = "snake_case", tag = "mode")]
-pub enum Dimension {
-    /// The rule applies only to these values.
-    Filter { values: Vec<String> },
-    /// Each value has a budget of its own.
-    Partition {},
-}
 
 /// Content categories (`S1`–`S13`, `P1`) and what to do about them; a category left out is ignored.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -198,10 +127,6 @@ pub struct StripeEvent {
     pub payload: String,
 }
 
-fn yes() -> bool {
+pub(crate) fn yes() -> bool {
     true
-}
-
-fn sliding() -> Technique {
-    Technique::Sliding
 }

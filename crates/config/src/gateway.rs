@@ -6,9 +6,12 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use crate::controls::{
-    Action, Dimension, Dlp, DlpPolicy, Guardrails, LimitType, OtelEncoding, OtelExporter, Side, SpendLimits,
-    SpendRule, Stripe, StripeEvent,
+    Action, Dlp, DlpPolicy, Guardrails, OtelEncoding, OtelExporter, Side, Stripe, StripeEvent,
 };
+use crate::limits::check_rate_limits;
+pub use crate::limits::{Dimension, LimitType, RateLimit, RateType, SpendLimits, SpendRule, UnknownPrice};
+use crate::policy::check_policies;
+pub use crate::policy::{Interval, OneOrMany, Period, Policy, PolicyAction, Resource};
 use crate::problem::Problem;
 use crate::shapes::null_is_default;
 
@@ -51,6 +54,12 @@ pub struct GatewaySettings {
     pub on_disconnect: OnDisconnect,
     #[serde(deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
     pub otel: Vec<OtelExporter>,
+    /// Ours: who may call what, and for how much. None: everybody anything.
+    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<Policy>,
+    /// Ours: limits beside the one of the whole gateway, by token, metadata, model or provider.
+    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
+    pub rate_limits: Vec<RateLimit>,
     /// Seconds of a rate-limit window; 0 means off.
     #[serde(deserialize_with = "null_is_default")]
     pub rate_limiting_interval: u64,
@@ -98,6 +107,8 @@ impl Default for GatewaySettings {
             logpush_public_key: None,
             on_disconnect: OnDisconnect::default(),
             otel: Vec::new(),
+            policies: Vec::new(),
+            rate_limits: Vec::new(),
             rate_limiting_interval: 0,
             rate_limiting_limit: 0,
             rate_limiting_technique: Technique::default(),
@@ -153,7 +164,9 @@ impl GatewaySettings {
         bound("retry_max_attempts", self.retry_max_attempts.unwrap_or(1).into(), 1, 5);
         bound("rate_limiting_interval", self.rate_limiting_interval, 0, u64::from(u32::MAX));
         bound("rate_limiting_limit", self.rate_limiting_limit, 0, u64::from(u32::MAX));
+        problems.extend(check_rate_limits(&self.rate_limits));
         problems.extend(self.spend_limits.iter().flat_map(SpendLimits::check));
+        problems.extend(check_policies(&self.policies));
         problems.extend(self.guardrails.iter().flat_map(Guardrails::check));
         for (index, exporter) in self.otel.iter().enumerate() {
             if !exporter.url.starts_with("https://") && !exporter.url.starts_with("http://") {
@@ -194,6 +207,8 @@ pub const FIELDS: &[&str] = &[
     "logpush_public_key",
     "on_disconnect",
     "otel",
+    "policies",
+    "rate_limits",
     "rate_limiting_interval",
     "rate_limiting_limit",
     "rate_limiting_technique",

@@ -8,6 +8,7 @@
 //! * [`gateway`]: the settings of one gateway, in Cloudflare's field names
 //! * [`route`]: dynamic routes, as checked graphs
 //! * [`dot_env`]: one variable of a `.env` file's text set
+//! * [`condition`]: whether a policy applies: a subset of CEL, parsed and evaluated
 //! * [`environment`]: where `${VAR}` gets its value, and which source wins
 //! * [`provider`]: upstream APIs as rows of data; which URL a path stands for
 //! * [`price`]: what a model costs, dated; exact integer arithmetic
@@ -15,19 +16,22 @@
 //! * [`secret`]: the type for whatever must not be printed
 //!
 //! Behind these: `read` (JSON5 into types, every mistake at its place), `shapes` (fields written in more than one way),
-//! `check` (rules that types cannot say), `controls` (the parts of a gateway's settings with parts of their own),
+//! `check` (rules that types cannot say), `limits`, `policy` and `controls` (the parts of a gateway's settings with parts of their own),
 //! `row`, `providers` and `template` (the provider table, merging, path to URL), `price_table` and `model_name`
 //! (finding a price).
 
 mod check;
+pub mod condition;
 mod controls;
 pub mod dot_env;
 pub mod edit;
 pub mod environment;
 pub mod file;
 pub mod gateway;
+mod limits;
 mod model_name;
 pub mod money;
+mod policy;
 pub mod price;
 mod price_table;
 pub mod problem;
@@ -41,6 +45,7 @@ pub mod secret;
 mod shapes;
 mod template;
 
+pub use condition::Condition;
 pub use environment::{Environment, Source, Surroundings, Unresolved, home_dir};
 pub use file::{EnvBlock, File, GatewayBlock, LoadError, ProviderAuth, ProviderPatch, RouteBlock};
 pub use gateway::{GatewayId, GatewaySettings};

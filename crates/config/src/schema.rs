@@ -334,6 +334,14 @@ fn settings() -> Value {
                     [("enabled", flag("Whether they apply")), ("rules", list("At most 20", spend_rule()))],
                 )),
             ),
+            (
+                "policies",
+                nullable(list("Who may call what, and for how much; none: everybody anything", policy())),
+            ),
+            (
+                "rate_limits",
+                nullable(list("By token, metadata, model or provider; at most 20", rate_limit())),
+            ),
             ("store_id", nullable(text("Cloudflare's Secrets Store; kept for clients that set it"))),
             ("stripe", nullable(stripe())),
             (
@@ -372,8 +380,8 @@ fn dlp() -> Value {
     )
 }
 
-fn spend_rule() -> Value {
-    let dimension = json!({
+fn dimension() -> Value {
+    json!({
         "description": "`filter`: only these values; `partition`: a budget for each value",
         "type": "object",
         "properties": {
@@ -382,7 +390,65 @@ fn spend_rule() -> Value {
         },
         "required": ["mode"],
         "additionalProperties": false,
+    })
+}
+
+fn rate_limit() -> Value {
+    let types = ["requests", "input_tokens", "output_tokens", "total_tokens", "concurrent"];
+    let mut rule = object(
+        "A limit",
+        [
+            ("id", text("Its name, once per gateway")),
+            ("enabled", flag("Default true")),
+            ("limitType", words("What is counted; default requests", &types)),
+            ("limit", whole("At most so many")),
+            ("window", whole("Seconds; none for concurrent")),
+            ("technique", words("Default sliding", &["fixed", "sliding"])),
+            ("metadata", map("By metadata key", dimension())),
+            ("model", or_null(dimension())),
+            ("provider", or_null(dimension())),
+            ("token", or_null(dimension())),
+        ],
+    );
+    rule["required"] = json!(["id", "limit"]);
+    rule
+}
+
+fn policy() -> Value {
+    let names = |what: &str| json!({ "description": what, "anyOf": [text("A name"), list("Names", text("A name")), { "type": "null" }] });
+    let named =
+        object("Only these", [("model", names("Models; `*` is a wildcard")), ("provider", names("Slugs"))]);
+    let action = json!({
+        "description": "What is done about the calls it applies to",
+        "type": "object",
+        "properties": {
+            "type": words("What", &["no-limit", "block", "limit"]),
+            "except": flag("Block everything else"),
+            "amount": usd("US dollars"),
+            "period": words("Of the UTC calendar", &["hourly", "daily", "weekly", "monthly"]),
+            "technique": words("The one there is", &["named-interval"]),
+        },
+        "required": ["type"],
+        "additionalProperties": false,
     });
+    let resource = json!({ "description": "What it is about", "anyOf": [words("Anything", &["*"]), named] });
+    let mut policy = object(
+        "A policy",
+        [
+            ("id", text("Its name, once per gateway")),
+            ("name", text("For people")),
+            ("actor", text("Names the budget's bucket, such as `user:{metadata.user}`")),
+            ("resource", resource),
+            ("condition", text("CEL: whether it applies; empty: always")),
+            ("action", action),
+            ("simulate", flag("Evaluate and report, do not enforce")),
+        ],
+    );
+    policy["required"] = json!(["id", "action"]);
+    policy
+}
+
+fn spend_rule() -> Value {
     let mut rule = object(
         "A limit",
         [
@@ -392,9 +458,11 @@ fn spend_rule() -> Value {
             ("limit", usd("US dollars")),
             ("window", whole("Seconds")),
             ("technique", words("Default sliding", &["fixed", "sliding"])),
-            ("metadata", map("By metadata key", dimension.clone())),
-            ("model", or_null(dimension.clone())),
-            ("provider", or_null(dimension)),
+            ("metadata", map("By metadata key", dimension())),
+            ("model", or_null(dimension())),
+            ("provider", or_null(dimension())),
+            ("token", or_null(dimension())),
+            ("unknownPrice", words("A call that cannot be priced; default refuse", &["refuse", "allow"])),
         ],
     );
     rule["required"] = json!(["id", "limit", "window"]);
@@ -522,8 +590,9 @@ mod tests {
             for (name, field) in properties {
                 places.push((below(name), field.clone()));
             }
-            // Tagged by `mode`, which is read first.
-            if properties.contains_key("mode") && properties.contains_key("values") {
+            // Tagged by `mode` or `type`, which is read first.
+            let has = |name| properties.contains_key(name);
+            if has("mode") && has("values") || has("type") && has("amount") {
                 continue;
             }
             let steps: String = below("zzzzzzzzzzzzzzzz").join(".").replace(".[", "[");

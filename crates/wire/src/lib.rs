@@ -1,5 +1,6 @@
 //! What goes over the wire: pure functions over bytes. No runtime, no I/O, no clock.
 //!
+//! * [`demand`]: the most a request can use
 //! * [`dialect`]: which wire format a path speaks
 //! * [`peek`]: what a gateway must know of a request body, and changing its model in place
 //! * [`sse`]: server-sent events, framed byte-exactly
@@ -9,6 +10,7 @@
 //! * [`translate`]: a request, answer or stream of one dialect in the words of another
 //! * [`usage`]: token counts in one shape for all dialects
 
+pub mod demand;
 pub mod dialect;
 pub mod eventstream;
 mod json;
@@ -18,6 +20,7 @@ pub mod sse;
 pub mod translate;
 pub mod usage;
 
+pub use demand::{Bound, Demand};
 pub use dialect::{Dialect, model_in_path};
 pub use peek::{Peek, PeekError, peek, splice_model};
 pub use report::{Report, StreamReader, error_message, read_json, usage_of_raw};

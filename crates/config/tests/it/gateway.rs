@@ -14,6 +14,16 @@ fn every_field_survives_the_api() {
         "logpush": true, "logpush_public_key": "-----BEGIN PUBLIC KEY-----",
         "on_disconnect": "drain",
         "otel": [{ "url": "https://otel.example/v1/traces", "headers": { "x-api-key": "k" }, "content_type": "protobuf" }],
+        "policies": [
+            { "id": "no-opus", "resource": { "model": "claude-opus-*", "provider": ["anthropic", "bedrock"] },
+              "condition": "metadata.team != 'research'", "action": { "type": "block", "except": true }, "simulate": true },
+            { "id": "allowance", "name": "Everybody", "actor": "user:{metadata.user}", "resource": "*",
+              "action": { "type": "limit", "amount": 0.5, "period": "weekly", "technique": "named-interval" } },
+        ],
+        "rate_limits": [{
+            "id": "tokens", "enabled": true, "limitType": "output_tokens", "limit": 9, "window": 60, "technique": "fixed",
+            "token": { "mode": "partition" }, "provider": { "mode": "filter", "values": ["openai"] },
+        }],
         "rate_limiting_interval": 60, "rate_limiting_limit": 1000, "rate_limiting_technique": "sliding",
         "retry_backoff": "exponential", "retry_delay": 500, "retry_max_attempts": 3,
         "spend_limits": { "enabled": true, "rules": [{
@@ -32,6 +42,49 @@ fn every_field_survives_the_api() {
         assert!(genesis_config::gateway::FIELDS.contains(&name.as_str()), "{name}");
     }
     assert_eq!(genesis_config::gateway::FIELDS.len(), object(&body).len());
+}
+
+#[test]
+fn limits_and_policies_that_cannot_work_are_refused_where_they_stand() {
+    let body = json!({
+        "id": "a",
+        "rate_limits": [
+            { "id": "a", "limit": 1 },
+            { "id": "a", "limitType": "concurrent", "limit": 1, "window": 5 },
+            { "id": "", "limit": 1, "window": 99_999_999 },
+        ],
+        "spend_limits": { "enabled": true, "rules": [{ "id": "s", "limit": 1, "window": 0 }] },
+        "policies": [
+            { "id": "p", "condition": "metadata.team = 'x'", "action": { "type": "no-limit" } },
+            { "id": "p", "actor": "user:{metadata.user", "action": { "type": "limit", "amount": -1, "period": "daily" } },
+        ],
+    });
+    let problems = GatewaySettings::from_api(object(&body)).unwrap().check();
+    let found: Vec<_> =
+        problems.iter().map(|problem| format!("{}: {}", problem.path, problem.message)).collect();
+    assert_eq!(
+        found,
+        [
+            "rate_limits[0].window: a limit needs a window, in seconds",
+            "rate_limits[1].id: another rule has this id",
+            "rate_limits[1].window: calls under way have no window",
+            "rate_limits[2].id: a rate limit needs an id",
+            "rate_limits[2].window: at most 31622400 seconds, which is 366 days",
+            "spend_limits.rules[0].window: a limit needs a window, in seconds",
+            "policies[0].condition: not an expression: two values are compared with `==` (column 15)",
+            "policies[1].id: another rule has this id",
+            "policies[1].actor: a brace is not closed",
+            "policies[1].action.amount: an amount cannot be negative",
+        ]
+    );
+    for wrong in [
+        json!({ "rate_limits": [{ "id": "a", "limit": 1, "window": 1, "per": "token" }] }),
+        json!({ "policies": [{ "id": "a", "resource": "everything", "action": { "type": "no-limit" } }] }),
+        json!({ "policies": [{ "id": "a", "resource": { "modle": "x" }, "action": { "type": "no-limit" } }] }),
+        json!({ "policies": [{ "id": "a", "action": { "type": "no-limit", "amount": 1 } }] }),
+    ] {
+        assert!(GatewaySettings::from_api(object(&wrong)).is_err(), "{wrong}");
+    }
 }
 
 #[test]

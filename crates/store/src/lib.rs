@@ -13,6 +13,7 @@
 //! * [`annotation`]: what is noted about records later, and corrected costs
 //! * [`analytics`]: sums and percentiles by time and group; `sketch`: the histograms behind the percentiles
 //! * [`backup`]: everything in one file, and back
+//! * [`lease`]: what limits and budgets have used, written ahead of the use
 //! * `sqlite`: all SQL; a second backend would stand beside it
 //! * [`error`]: what can go wrong
 
@@ -26,6 +27,7 @@ pub mod gateway;
 pub mod health;
 pub mod journal;
 pub mod key;
+pub mod lease;
 mod packed;
 mod page;
 pub mod query;
@@ -47,6 +49,7 @@ pub use filter::{Direction, LogCondition, LogField, LogFilter, LogOrder, LogValu
 pub use gateway::GatewayRow;
 pub use journal::{Journal, JournalOptions, JournalStats, Retention, RetentionOf, Strategy};
 pub use key::KeyRow;
+pub use lease::{Lease, Leases};
 pub use query::{GroupBy, LogRanges, UsageQuery, UsageRow};
 pub use record::{Attempt, Fault, LogRecord, Outcome, Payload};
 pub use store::{Store, StoreOptions};

@@ -94,7 +94,12 @@ impl Store {
 
 /// `genesis.db` → `genesis-log.db`.
 pub(crate) fn log_path(path: &Path) -> PathBuf {
+    beside(path, "log")
+}
+
+/// Another file of the store, named after its first one.
+pub(crate) fn beside(path: &Path, name: &str) -> PathBuf {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let end = path.extension().map(|end| format!(".{}", end.to_string_lossy())).unwrap_or_default();
-    path.with_file_name(format!("{stem}-log{end}"))
+    path.with_file_name(format!("{stem}-{name}{end}"))
 }

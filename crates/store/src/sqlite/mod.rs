@@ -6,11 +6,13 @@
 //!   * `log_writer`: one commit of the journal; `total_writer` adds its totals, `retention` deletes
 //!   * `log_reader`: records by filter; `total_reader`: sums and percentiles by group
 //!   * `log_editor`: notes, corrections, deleting by filter
+//! * `leases`: what limits have used
 //! * `backup`: both files in one; `check`: SQLite's own check of a file
-//! * `schema`: numbered migrations of both files; `upgrade`: those that are more than SQL
+//! * `schema`: numbered migrations of all files; `upgrade`: those that are more than SQL
 
 pub(crate) mod backup;
 mod check;
+mod leases;
 mod log;
 mod log_editor;
 mod log_reader;
@@ -35,6 +37,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Row, TransactionBehavior};
 use self::schema::Schema;
 pub(crate) use self::{
     check::quick_check,
+    leases::LeaseTable,
     log::Log,
     log_writer::{LogWriter, Stored},
     settings::Settings,

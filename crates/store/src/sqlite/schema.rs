@@ -1,4 +1,4 @@
-//! The tables of both files, as numbered migrations: the n-th step brings a file from version n to n + 1.
+//! The tables of all files, as numbered migrations: the n-th step brings a file from version n to n + 1.
 //! A released migration is never edited.
 
 use rusqlite::Transaction;
@@ -141,6 +141,23 @@ const PAGES: &str = "
     -- What commits added and the sums above do not have yet.
     CREATE TABLE fresh_total (number INTEGER PRIMARY KEY, data BLOB NOT NULL);
 ";
+
+/// What limits have used: few rows, written while requests wait.
+pub(super) const LIMITS: Schema = Schema {
+    application_id: 0x4745_4e03,
+    page_size: 4096,
+    migrations: &[sql("
+    CREATE TABLE lease (
+        gateway    TEXT NOT NULL,
+        key        TEXT NOT NULL,
+        slot       INTEGER NOT NULL,
+        amount     INTEGER NOT NULL,
+        ends_at_ms INTEGER NOT NULL,
+        PRIMARY KEY (gateway, key, slot)
+    ) WITHOUT ROWID;
+    CREATE INDEX lease_by_end ON lease (ends_at_ms);
+    ")],
+};
 
 /// See [`LOG`]. 2^20 records per millisecond; 43 bits of milliseconds last beyond the year 2200.
 pub(super) const SEQ_SHIFT: u32 = 20;

@@ -2,6 +2,7 @@
 //!
 //! * `conformance`: what every backend must do; takes a function that opens an empty store
 //! * `journal`: order, bounds, retention, ill stores
+//! * `leases`: what limits have used outlives the process
 //! * `crash`: a killed process loses nothing it was told is written
 //! * `edit`: notes, corrected costs, deleting, age, backups
 //! * `files`: modes, migrations, damage
@@ -16,6 +17,7 @@ mod crash;
 mod edit;
 mod files;
 mod journal;
+mod leases;
 mod model;
 mod support;
 mod upgrade;

@@ -185,7 +185,7 @@ fn gateway_settings(
 /// Settings somebody made that this version reads, checks and does not act on. A limit one only believes in is worse
 /// than none.
 fn without_effect(gateway: &GatewaySettings) -> Vec<String> {
-    const EFFECTIVE: [&str; 10] = [
+    const EFFECTIVE: [&str; 16] = [
         "authentication",
         "byok_only",
         "collect_logs",
@@ -193,9 +193,15 @@ fn without_effect(gateway: &GatewaySettings) -> Vec<String> {
         "log_management",
         "log_management_strategy",
         "on_disconnect",
+        "policies",
+        "rate_limiting_interval",
+        "rate_limiting_limit",
+        "rate_limiting_technique",
+        "rate_limits",
         "retry_backoff",
         "retry_delay",
         "retry_max_attempts",
+        "spend_limits",
     ];
     let as_map = |settings: &GatewaySettings| match serde_json::to_value(settings) {
         Ok(serde_json::Value::Object(map)) => map,

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use genesis_config::GatewaySettings;
-use genesis_proxy::{Event, Server, ServerError, ServerOptions, Shared};
+use genesis_proxy::{Event, Limiter, Server, ServerError, ServerOptions, Shared};
 use genesis_store::{Journal, JournalOptions, Store};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -68,7 +68,8 @@ impl Running {
         let journal = Arc::new(Journal::start(&store, options));
         let (events, heard) = sync_channel(EVENTS);
         let aside = genesis_admin::aside(store.clone(), Arc::clone(&journal));
-        let shared = Arc::new(Shared::new(snapshot, journal, aside, events));
+        let limiter = Limiter::recorded(store.path().to_owned())?;
+        let shared = Arc::new(Shared::new(snapshot, journal, aside, events).with_limiter(limiter));
         let block = &settings.file.gateway;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let options = ServerOptions {
@@ -102,6 +103,7 @@ impl Running {
         });
         self.server.shutdown(self.drain);
         self.watcher.stop();
+        self.shared.limiter().close();
         let journal = self.shared.journal();
         if !journal.flush(Duration::from_secs(10)) {
             let stats = journal.stats();

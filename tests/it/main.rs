@@ -7,6 +7,7 @@ mod cli;
 mod crash;
 mod http;
 mod leaks;
+mod limits;
 mod process;
 mod provider_page;
 mod readme;

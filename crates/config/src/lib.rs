@@ -11,12 +11,13 @@
 //! * [`condition`]: whether a policy applies: a subset of CEL, parsed and evaluated
 //! * [`environment`]: where `${VAR}` gets its value, and which source wins
 //! * [`provider`]: upstream APIs as rows of data; which URL a path stands for
+//! * [`policy`]: who may call what, and for how much; what that means for one call
 //! * [`price`]: what a model costs, dated; exact integer arithmetic
 //! * [`money`]: decimal text to integers, never through a float
 //! * [`secret`]: the type for whatever must not be printed
 //!
 //! Behind these: `read` (JSON5 into types, every mistake at its place), `shapes` (fields written in more than one way),
-//! `check` (rules that types cannot say), `limits`, `policy` and `controls` (the parts of a gateway's settings with parts of their own),
+//! `check` (rules that types cannot say), `limits` and `controls` (the parts of a gateway's settings with parts of their own),
 //! `row`, `providers` and `template` (the provider table, merging, path to URL), `price_table` and `model_name`
 //! (finding a price).
 
@@ -31,7 +32,7 @@ pub mod gateway;
 mod limits;
 mod model_name;
 pub mod money;
-mod policy;
+pub mod policy;
 pub mod price;
 mod price_table;
 pub mod problem;

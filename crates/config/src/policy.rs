@@ -1,4 +1,6 @@
-//! Policies: who may call what, and for how much, in Cloudflare's shape.
+//! Policies: who may call what, and for how much, in Cloudflare's shape; and in `decide` what they say about a call.
+
+mod decide;
 
 use std::fmt;
 
@@ -6,6 +8,7 @@ use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 
+pub use self::decide::{Asked, Cap, Decision, Policies};
 use crate::condition::Condition;
 use crate::limits::{MOST_RULES, check_id};
 use crate::money::Usd;

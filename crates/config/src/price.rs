@@ -84,6 +84,23 @@ impl Price {
         Cost { nano_usd: i64::try_from(rounded).unwrap_or(i64::MAX), formula }
     }
 
+    /// The most a call can cost that uses no more than so many input and output tokens, however they turn out to be
+    /// priced: written to the most expensive cache, in the highest tier it can reach, rounded up.
+    pub fn at_most(&self, input: u64, output: u64) -> i64 {
+        if let Some(fixed) = self.fixed {
+            return fixed;
+        }
+        let tiers = self.tiers.iter().filter(|tier| input > tier.above).map(|tier| &tier.rates);
+        let most =
+            |rate: fn(&Rates) -> i64| tiers.clone().chain([&self.rates]).map(rate).max().unwrap_or(0).max(0);
+        let input_rate =
+            most(|rates| rates.input.max(rates.cache_read).max(rates.cache_write).max(rates.cache_write_1h));
+        let output_rate = most(|rates| rates.output.max(rates.reasoning));
+        let sum = i128::from(input) * i128::from(input_rate) + i128::from(output) * i128::from(output_rate);
+        let rounded_up = (sum + 999_999).div_euclid(1_000_000) + i128::from(self.per_request);
+        i64::try_from(rounded_up).unwrap_or(i64::MAX)
+    }
+
     /// Reads the `cf-aig-custom-cost` header: USD per token, or a sum. `None` if it says neither, or nonsense.
     ///
     /// As on Cloudflare, a cache rate that is missing is the input rate.
@@ -161,4 +178,41 @@ fn amount(number: &serde_json::Number, exponent: i32) -> Option<i64> {
     scaled(&number.to_string(), exponent)
         .and_then(|value| i64::try_from(value).ok())
         .filter(|value| *value >= 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn rates() -> impl Strategy<Value = Rates> {
+        proptest::array::uniform6(0..100_000_000_000_i64).prop_map(|[a, b, c, d, e, f]| Rates {
+            input: a,
+            cache_read: b,
+            cache_write: c,
+            cache_write_1h: d,
+            output: e,
+            reasoning: f,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_costs_more_than_the_most(
+            base in rates(),
+            tier in rates(),
+            above in 0..1_000_u64,
+            parts in proptest::array::uniform6(0..1_000_u64),
+            (spare_input, spare_output) in (0..1_000_u64, 0..1_000_u64),
+            per_request in 0..1_000_i64,
+        ) {
+            let price =
+                Price { id: String::new(), rates: base, tiers: vec![Tier { above, rates: tier }], per_request, fixed: None };
+            let [input, cache_read, cache_write, cache_write_1h, output, reasoning] = parts;
+            let usage = Usage { input, cache_read, cache_write, cache_write_1h, output, reasoning: reasoning.min(output) };
+            let most = price.at_most(usage.tokens_in() + spare_input, usage.tokens_out() + spare_output);
+            prop_assert!(price.cost(&usage).nano_usd <= most);
+        }
+    }
 }

@@ -185,6 +185,40 @@ impl Provider {
         }
     }
 
+    /// The most tokens a model takes, input and output together, if the operator or the table says so.
+    pub fn context_window(&self, table: &PriceTable, model: &str) -> Option<u64> {
+        let described = self.models.iter().find(|entry| entry.id == model);
+        described
+            .and_then(|entry| entry.context_window)
+            .or_else(|| table.context_window(&self.price_provider, model))
+    }
+
+    /// The most tokens of one answer where the request sets no limit: the operator's figure, or what the maker
+    /// documents for the family, or the context window.
+    pub fn most_output(&self, table: &PriceTable, model: &str) -> Option<u64> {
+        /// Families by the beginning of their names, the longer one first.
+        const FAMILIES: [(&str, u64); 13] = [
+            ("claude-3-5", 8_192),
+            ("claude-3-7", 128_000),
+            ("claude-3-", 4_096),
+            ("gemini-1.5", 8_192),
+            ("gemini-2.0", 8_192),
+            ("gemini-2.5", 65_536),
+            ("gpt-3.5", 4_096),
+            ("gpt-4-turbo", 4_096),
+            ("gpt-4.1", 32_768),
+            ("gpt-4o", 16_384),
+            ("gpt-5", 128_000),
+            ("o3", 100_000),
+            ("o4", 100_000),
+        ];
+        let described = self.models.iter().find(|entry| entry.id == model).and_then(|entry| entry.max_tokens);
+        let bare = model.rsplit('/').next().unwrap_or(model);
+        let bare = bare.find("anthropic.").map_or(bare, |at| &bare[at + "anthropic.".len()..]);
+        let family = FAMILIES.iter().find(|(beginning, _)| bare.starts_with(beginning));
+        described.or(family.map(|(_, most)| *most)).or_else(|| self.context_window(table, model))
+    }
+
     /// The provider with `${VAR}` in its address replaced. Headers and key stay as written: they are looked up
     /// at each call, so that a changed `.env` takes effect.
     pub fn resolved(&self, environment: &Environment) -> Result<Self, Unresolved> {

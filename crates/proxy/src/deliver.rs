@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use genesis_config::money::Usd;
 use genesis_wire::translate::{self, Context, StreamTranslator};
 use http::Response;
 use http::header::{self, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
@@ -94,6 +95,7 @@ async fn whole(
     mut receipt: Receipt,
     idle: Duration,
 ) -> Result<(Response<Body>, Vec<String>), Response<Body>> {
+    static COST: HeaderName = HeaderName::from_static("cf-aig-cost");
     let Answer { status, mut headers, body } = answer;
     let theirs = match body.collect(WHOLE_LIMIT, idle).await {
         Ok(theirs) => Bytes::from(theirs),
@@ -107,6 +109,11 @@ async fn whole(
     match translate::response(&context, status.as_u16(), &plain) {
         Ok(translated) => {
             receipt.complete();
+            let cost = receipt.cost().and_then(|nano| HeaderValue::try_from(Usd(nano).to_string()).ok());
+            match cost {
+                Some(cost) => headers.insert(&COST, cost),
+                None => headers.remove(&COST), // a gateway behind this one has other prices
+            };
             let ours = Bytes::from(translated.body);
             receipt.translated(&ours);
             retitled(&mut headers, "application/json");

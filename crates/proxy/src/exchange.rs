@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use genesis_config::gateway::OnDisconnect;
+use genesis_config::money::Usd;
 use genesis_config::{Auth, GatewaySettings, Provider};
 use genesis_wire::Dialect;
 use genesis_wire::translate::Context;
@@ -305,6 +306,7 @@ impl<'a> Exchange<'a> {
 
     /// What stands between a call and its answer.
     pub(crate) async fn send(&mut self, call: Call<'a>) -> Result<Delivery, Failure> {
+        self.limit(&call).await?;
         self.persist(call).await
     }
 
@@ -435,6 +437,8 @@ struct Marks {
     tried: Option<String>,
     /// Provider and model a dynamic route came to.
     chosen: Option<(String, String)>,
+    /// Nano-USD, if there is a budget.
+    budget_left: Option<u64>,
 }
 
 impl Marks {
@@ -443,7 +447,15 @@ impl Marks {
         let id = receipt.id().as_hyphenated().encode_lower(&mut text);
         let id = HeaderValue::from_str(id).expect("hexadecimal digits and hyphens are a header value");
         let event_id = HeaderValue::from_str(receipt.event_id()).unwrap_or_else(|_| id.clone());
-        Self { id, event_id, logged: receipt.is_collected(), step: 0, tried: None, chosen: None }
+        Self {
+            id,
+            event_id,
+            logged: receipt.is_collected(),
+            step: 0,
+            tried: None,
+            chosen: None,
+            budget_left: None,
+        }
     }
 
     /// What came of the exchange, before its receipt goes on with the answer.
@@ -452,6 +464,7 @@ impl Marks {
         self.step = exchange.receipt.step();
         self.tried = exchange.receipt.tried();
         self.chosen.clone_from(&exchange.chosen);
+        self.budget_left = exchange.receipt.budget_left();
     }
 
     fn put(self, headers: &mut HeaderMap) {
@@ -461,6 +474,7 @@ impl Marks {
         static STEP: HeaderName = HeaderName::from_static("cf-aig-step");
         static PROVIDER: HeaderName = HeaderName::from_static("cf-aig-provider");
         static MODEL: HeaderName = HeaderName::from_static("cf-aig-model");
+        static BUDGET_REMAINING: HeaderName = HeaderName::from_static("cf-aig-budget-remaining");
         static ATTEMPTS: HeaderName = HeaderName::from_static("cf-aig-attempts");
         if self.logged {
             headers.insert(&LOG_ID, self.id.clone());
@@ -479,6 +493,11 @@ impl Marks {
         match self.tried.and_then(|tried| HeaderValue::try_from(tried).ok()) {
             Some(tried) => headers.insert(&ATTEMPTS, tried),
             None => headers.remove(&ATTEMPTS),
+        };
+        let left = self.budget_left.and_then(|nano| i64::try_from(nano).ok());
+        match left.and_then(|nano| HeaderValue::try_from(Usd(nano).to_string()).ok()) {
+            Some(left) => headers.insert(&BUDGET_REMAINING, left),
+            None => headers.remove(&BUDGET_REMAINING),
         };
     }
 }

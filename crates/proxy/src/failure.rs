@@ -16,12 +16,16 @@ pub(crate) enum Code {
     Unauthorized = 2009,
     BadFormat = 2019,
     UnknownAlias = 2040,
+    SpendLimited = 2045,
     MalformedRequest = 9400,
+    CostUnbounded = 9402,
+    DeniedByPolicy = 9403,
     NotFound = 9404,
     RequestTimeout = 9408,
     BodyTooLarge = 9413,
     HeadersTooLarge = 9431,
     Misconfigured = 9500,
+    BudgetUnrecorded = 9503,
 }
 
 /// A refusal or a failed attempt. `message` and `description` are for the caller and hold no secret;
@@ -38,6 +42,10 @@ pub(crate) struct Failure {
     pub(crate) cause: String,
     /// Set if the target is at fault, in a way that may pass: the call may be made again, there or elsewhere.
     pub(crate) fault: Option<Fault>,
+    /// Seconds after which the same call may succeed.
+    pub(crate) retry_after: Option<u32>,
+    /// The whole body, where Cloudflare's is not the usual envelope.
+    pub(crate) body: Option<Box<serde_json::Value>>,
 }
 
 impl Failure {
@@ -56,6 +64,8 @@ impl Failure {
             description: description.into(),
             cause: String::new(),
             fault: None,
+            retry_after: None,
+            body: None,
         }
     }
 
@@ -73,6 +83,8 @@ impl Failure {
             description: description.into(),
             cause: cause.into(),
             fault: None,
+            retry_after: None,
+            body: None,
         }
     }
 

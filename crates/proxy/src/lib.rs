@@ -13,6 +13,7 @@
 //! * `unified`: the same for `/compat` and its kin, where the body names the provider; `models` lists what it takes
 //! * `universal`: a list of steps, tried in order
 //! * `route`: a dynamic route's graph, walked from model to model
+//! * `limit`: policies, rate limits, budgets: what a call may use is taken before it is made
 //! * `retry`: the call made again if it fails in a way that may pass
 //! * `attempt`: one upstream call
 //! * `health`: how each target has fared of late
@@ -35,6 +36,7 @@ mod exchange;
 mod failure;
 mod health;
 mod inbound;
+mod limit;
 mod models;
 mod options;
 mod plan;
@@ -53,6 +55,7 @@ mod upstream;
 mod watch;
 
 pub use health::TargetHealth;
+pub use limit::Limiter;
 pub use route::GatewayRoute;
 pub use server::{Aside, Event, Server, ServerError, ServerOptions, Shared};
 pub use snapshot::{Key, Snapshot, SnapshotParts, Token};

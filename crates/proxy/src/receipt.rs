@@ -1,5 +1,7 @@
 //! The record of one exchange: opened when the request's head is in, finished when it is dropped, however the
-//! exchange ended.
+//! exchange ended. `receipt/spend` tells the gateway's limits what it used.
+
+mod spend;
 
 mod attempts;
 mod session;
@@ -21,6 +23,7 @@ use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
 use http::{HeaderMap, StatusCode, Version, request};
 use uuid::Uuid;
 
+use self::spend::Spending;
 use crate::admit::bare;
 use crate::credential::Credential;
 use crate::failure::Failure;
@@ -64,6 +67,8 @@ pub(crate) struct Receipt {
     client_gone: bool,
     /// Counts of rate nodes that its cost goes to.
     charges: Vec<RateKey>,
+    priced: bool,
+    spending: Spending,
 }
 
 impl Receipt {
@@ -137,6 +142,8 @@ impl Receipt {
             attempt_began_ms: 0,
             client_gone: false,
             charges: Vec::new(),
+            priced: false,
+            spending: Spending::default(),
         }
     }
 
@@ -208,6 +215,7 @@ impl Receipt {
     /// The provider's answer has begun.
     pub(crate) fn answered(&mut self, status: StatusCode, headers: &HeaderMap) {
         self.record.status = status.as_u16();
+        self.spending.answered = Some(status.as_u16());
         self.record.first_byte_ms = Some(self.elapsed_ms());
         self.record.response_content_type = text(headers, &CONTENT_TYPE);
         self.watch = Watch::new(self.record.dialect, headers);
@@ -239,6 +247,7 @@ impl Receipt {
     /// The answer came to the end its framing announced. False if the stream inside it did not.
     pub(crate) fn complete(&mut self) -> bool {
         let ended = self.read_report();
+        self.spending.ended = ended;
         let provider_error = self.record.status >= 400 || !self.record.error.is_empty();
         let outcome = match (provider_error, ended) {
             (true, _) => Outcome::ProviderError,
@@ -258,6 +267,7 @@ impl Receipt {
         let is_stream = self.watch.is_stream();
         let ended = self.read_report();
         if is_stream && ended {
+            self.spending.ended = true;
             let failed = self.record.status >= 400 || !self.record.error.is_empty();
             self.settle(if failed { Outcome::ProviderError } else { Outcome::Success });
             return;
@@ -296,6 +306,7 @@ impl Receipt {
     pub(crate) fn failed(&mut self, failure: &Failure) {
         // An answer that could not be translated was paid for all the same.
         self.read_report();
+        self.spending.fault = failure.fault;
         if !self.record.attempts.is_empty() && self.record.first_byte_ms.is_none() {
             let attempt = self.attempt(None, Some(failure.fault.unwrap_or(Fault::Refused)));
             self.record.attempts.push(attempt);
@@ -358,6 +369,9 @@ impl Receipt {
 
     /// What the exchange cost: the answer, and those that were paid for and discarded.
     fn price(&mut self) {
+        if std::mem::replace(&mut self.priced, true) {
+            return;
+        }
         let custom = self.custom_cost.as_deref().and_then(Price::custom);
         let used = self.record.usage.filter(|usage| *usage != Usage::default() && !self.unpriced);
         let priced = match custom {
@@ -400,13 +414,14 @@ impl Drop for Receipt {
         if !self.settled {
             self.client_left();
         }
-        if !self.collect && self.charges.is_empty() {
+        if !self.collect && self.charges.is_empty() && !self.has_permit() {
             return;
         }
         self.price();
         for key in &self.charges {
             self.shared.rates.spend(key, self.record.cost_nano_usd.unwrap_or_default());
         }
+        self.settle_permit();
         if !self.collect {
             return;
         }

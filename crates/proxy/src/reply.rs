@@ -1,7 +1,7 @@
 //! Errors → HTTP, in this file and nowhere else.
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use serde::Serialize;
 
@@ -36,11 +36,17 @@ pub(crate) fn failure(failure: &Failure) -> Response<Body> {
     let mut response = Response::new(Body::full(bytes));
     *response.status_mut() = failure.status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(seconds) = failure.retry_after {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
     response
 }
 
 /// The body of [`failure`], which the log keeps as the response.
 pub(crate) fn envelope(failure: &Failure) -> Bytes {
+    if let Some(body) = &failure.body {
+        return Bytes::from(body.to_string());
+    }
     let envelope = Envelope {
         success: false,
         result: [],

@@ -27,6 +27,7 @@ use tokio::task::LocalSet;
 use crate::body::Body;
 use crate::drain::Drains;
 use crate::exchange;
+use crate::limit::Limiter;
 use crate::plan::malformed;
 use crate::reply;
 use crate::route::Rates;
@@ -47,6 +48,7 @@ pub enum Event {
 pub struct Shared {
     snapshot: ArcSwap<Snapshot>,
     pub(crate) journal: Arc<Journal>,
+    limiter: Limiter,
     aside: Aside,
     events: std::sync::mpsc::SyncSender<Event>,
     tls: Arc<TlsSetup>,
@@ -106,12 +108,25 @@ impl Shared {
         Self {
             snapshot: ArcSwap::from_pointee(snapshot),
             journal,
+            limiter: Limiter::in_memory(),
             aside,
             events,
             tls: Arc::default(),
             connections: AtomicUsize::new(0),
             rates: Rates::default(),
         }
+    }
+
+    /// What limits and budgets are counted with; without this, they are counted in memory and end with the process.
+    #[must_use]
+    pub fn with_limiter(mut self, limiter: Limiter) -> Self {
+        limiter.expect(self.snapshot.load().limited_gateways());
+        self.limiter = limiter;
+        self
+    }
+
+    pub fn limiter(&self) -> &Limiter {
+        &self.limiter
     }
 
     pub fn snapshot(&self) -> Arc<Snapshot> {
@@ -121,6 +136,7 @@ impl Shared {
     /// Requests that begin from now on run with `snapshot`.
     pub fn replace_snapshot(&self, mut snapshot: Snapshot) {
         snapshot.inherit(&self.snapshot.load());
+        self.limiter.expect(snapshot.limited_gateways());
         self.snapshot.store(Arc::new(snapshot));
     }
 

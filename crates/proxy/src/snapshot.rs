@@ -16,6 +16,7 @@ use http::header::{HeaderName, HeaderValue};
 
 use crate::credential::{StoredKey, StoredKeys};
 use crate::health::{Health, TargetHealth};
+use crate::limit::GatewayLimits;
 use crate::route::GatewayRoute;
 
 /// What a snapshot is made of, as gathered from the file, the environment and the store.
@@ -74,6 +75,8 @@ pub struct Snapshot {
     routes: Vec<GatewayRoute>,
     /// Some gateway reads answers to their end when clients leave.
     pub(crate) drains: bool,
+    /// Of gateways that limit anything.
+    limited: HashMap<String, GatewayLimits>,
     pub(crate) accounts: Option<HashSet<String>>,
     providers: Providers,
     targets: HashMap<String, ProviderSetup>,
@@ -143,6 +146,11 @@ impl Snapshot {
             authentication: parts.simulator.is_none(),
             ..GatewaySettings::default()
         };
+        let limited = parts
+            .gateways
+            .iter()
+            .filter_map(|gateway| Some((gateway.id.clone(), GatewayLimits::compile(gateway)?)));
+        let limited = limited.collect();
         static GENERATION: AtomicU64 = AtomicU64::new(1);
         Self {
             generation: GENERATION.fetch_add(1, Ordering::Relaxed),
@@ -153,6 +161,7 @@ impl Snapshot {
                 .map(|gateway| (gateway.id.clone(), Arc::new(gateway)))
                 .collect(),
             routes: parts.routes,
+            limited,
             accounts: parts.accounts.map(HashSet::from_iter),
             providers: parts.providers,
             targets,
@@ -192,6 +201,15 @@ impl Snapshot {
             }
         }
         self.keys.inherit(&previous.keys);
+    }
+
+    /// `None` if the gateway limits nothing.
+    pub(crate) fn limits_of(&self, gateway: &str) -> Option<&GatewayLimits> {
+        self.limited.get(gateway)
+    }
+
+    pub(crate) fn limited_gateways(&self) -> impl Iterator<Item = String> {
+        self.limited.keys().cloned()
     }
 
     /// How each target has fared that was called at all, by provider.

@@ -74,6 +74,7 @@ impl Receipt {
 
     /// An attempt that got no answer and is not the last.
     pub(crate) fn attempt_failed(&mut self, fault: Fault) {
+        self.spending.attempt_failed(fault);
         let attempt = self.attempt(None, Some(fault));
         self.record.attempts.push(attempt);
     }

@@ -9,6 +9,7 @@ mod drain;
 mod faults;
 mod gateway;
 mod identity;
+mod limits;
 mod log;
 mod passthrough;
 mod pools;

@@ -146,8 +146,10 @@ const OBJECTS: &[&str] = &[
     "env.shellEnv",
     "gateway",
     "gateway.admin",
+    "gateway.cache",
     "gateway.limits",
     "gateway.gateways.*",
+    "gateway.gateways.*.cache_semantic",
     "gateway.routes.*",
     "gateway.routes.*.elements.*",
     "gateway.gateways.*.dlp",
@@ -418,6 +420,7 @@ pub struct GatewayBlock {
     /// Account ids that are answered; any if missing.
     pub accounts: Option<Vec<String>>,
     pub limits: Limits,
+    pub cache: CacheBlock,
     /// Lets addresses that arrive over the API or in a request resolve to private ranges.
     pub allow_private: bool,
     pub gateways: BTreeMap<String, GatewaySettings>,
@@ -454,6 +457,7 @@ impl Default for GatewayBlock {
             drain_seconds: 30,
             accounts: None,
             limits: Limits::default(),
+            cache: CacheBlock::default(),
             allow_private: false,
             gateways: BTreeMap::new(),
             routes: BTreeMap::new(),
@@ -468,6 +472,24 @@ pub struct AdminBlock {
     /// An address of its own; the gateway's listener if missing.
     #[serde(deserialize_with = "shapes::optional_address")]
     pub listen: Option<SocketAddr>,
+}
+
+/// `gateway.cache`: what the answers kept for repetition may cost. Read when the gateway starts.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct CacheBlock {
+    /// Memory for answers; 0 keeps none.
+    pub memory_bytes: u64,
+    /// Size of the database that outlives a restart; 0 keeps none.
+    pub disk_bytes: u64,
+    /// A longer answer is passed on and not kept.
+    pub entry_bytes: u64,
+}
+
+impl Default for CacheBlock {
+    fn default() -> Self {
+        Self { memory_bytes: 64 * 1024 * 1024, disk_bytes: 256 * 1024 * 1024, entry_bytes: 16 * 1024 * 1024 }
+    }
 }
 
 /// `gateway.limits`: what one client may ask of this machine.

@@ -29,6 +29,15 @@ pub struct GatewaySettings {
     /// Drop cached answers when these settings change.
     #[serde(deserialize_with = "null_is_default")]
     pub cache_invalidate_on_update: bool,
+    /// Ours: answer requests that mean nearly the same as an earlier one. Off if missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_semantic: Option<SemanticCache>,
+    /// Ours: seconds an expired answer may stand in for a provider that fails; 0 means never.
+    #[serde(deserialize_with = "null_is_default")]
+    pub cache_stale_if_error: u64,
+    /// Ours: seconds an expired answer may be given while a new one is fetched behind it; 0 means never.
+    #[serde(deserialize_with = "null_is_default")]
+    pub cache_stale_while_revalidate: u64,
     /// Seconds an answer is cached; 0 means off.
     #[serde(deserialize_with = "null_is_default")]
     pub cache_ttl: u64,
@@ -96,6 +105,9 @@ impl Default for GatewaySettings {
             authentication: true,
             byok_only: false,
             cache_invalidate_on_update: false,
+            cache_semantic: None,
+            cache_stale_if_error: 0,
+            cache_stale_while_revalidate: 0,
             cache_ttl: 0,
             collect_logs: true,
             dlp: None,
@@ -159,12 +171,15 @@ impl GatewaySettings {
             }
         };
         bound("cache_ttl", self.cache_ttl, 0, MONTH_SECONDS);
+        bound("cache_stale_if_error", self.cache_stale_if_error, 0, MONTH_SECONDS);
+        bound("cache_stale_while_revalidate", self.cache_stale_while_revalidate, 0, MONTH_SECONDS);
         bound("log_management", self.log_management, 10_000, 10_000_000);
         bound("retry_delay", self.retry_delay.unwrap_or(0), 0, 5_000);
         bound("retry_max_attempts", self.retry_max_attempts.unwrap_or(1).into(), 1, 5);
         bound("rate_limiting_interval", self.rate_limiting_interval, 0, u64::from(u32::MAX));
         bound("rate_limiting_limit", self.rate_limiting_limit, 0, u64::from(u32::MAX));
         problems.extend(check_rate_limits(&self.rate_limits));
+        problems.extend(self.cache_semantic.iter().flat_map(SemanticCache::check));
         problems.extend(self.spend_limits.iter().flat_map(SpendLimits::check));
         problems.extend(check_policies(&self.policies));
         problems.extend(self.guardrails.iter().flat_map(Guardrails::check));
@@ -196,6 +211,9 @@ pub const FIELDS: &[&str] = &[
     "authentication",
     "byok_only",
     "cache_invalidate_on_update",
+    "cache_semantic",
+    "cache_stale_if_error",
+    "cache_stale_while_revalidate",
     "cache_ttl",
     "collect_logs",
     "dlp",
@@ -280,6 +298,37 @@ impl OnDisconnect {
     /// So that clients of Cloudflare's API see no field they do not know.
     fn is_usual(&self) -> bool {
         *self == Self::Cancel
+    }
+}
+
+/// Answers for requests that differ from an earlier one only in how the last message is worded.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct SemanticCache {
+    /// The embedding model that compares messages, as `provider/model`.
+    pub model: String,
+    /// How near two messages must be, as the cosine of their embeddings: above 0, at most 1.
+    #[serde(default = "SemanticCache::usual_threshold")]
+    pub threshold: f64,
+}
+
+impl SemanticCache {
+    fn usual_threshold() -> f64 {
+        0.95
+    }
+
+    fn check(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if !(self.threshold > 0.0 && self.threshold <= 1.0) {
+            let message = format!("{} is out of bounds: above 0, at most 1", self.threshold);
+            problems.push(Problem::at("cache_semantic.threshold", message));
+        }
+        if !matches!(self.model.split_once('/'), Some((provider, model)) if !provider.is_empty() && !model.is_empty())
+        {
+            let problem = Problem::at("cache_semantic.model", "expected `provider/model`");
+            problems.push(problem.with_hint("such as `openai/text-embedding-3-small`"));
+        }
+        problems
     }
 }
 

@@ -227,6 +227,20 @@ fn gateway() -> Value {
             ("drainSeconds", whole("How long exchanges may take to finish after a stop signal; default 30")),
             ("accounts", or_null(list("Account ids that are answered; default any", text("Account id")))),
             (
+                "cache",
+                object(
+                    "What the answers kept for repetition may cost; read when the gateway starts",
+                    [
+                        ("memoryBytes", whole("Memory for answers; 0 keeps none; default 67108864")),
+                        (
+                            "diskBytes",
+                            whole("The database that outlives a restart; 0 keeps none; default 268435456"),
+                        ),
+                        ("entryBytes", whole("A longer answer is not kept; default 16777216")),
+                    ],
+                ),
+            ),
+            (
                 "limits",
                 object(
                     "What one client may ask of this machine",
@@ -278,6 +292,19 @@ fn settings() -> Value {
             ("authentication", flag("Callers must present a token; default true")),
             ("byok_only", flag("Refuse calls for which no provider key is found; default false")),
             ("cache_invalidate_on_update", nullable(flag("Drop cached answers when these settings change"))),
+            ("cache_semantic", nullable(semantic_cache())),
+            (
+                "cache_stale_if_error",
+                nullable(whole(
+                    "Seconds an expired answer may stand in for a provider that fails; 0 is never",
+                )),
+            ),
+            (
+                "cache_stale_while_revalidate",
+                nullable(whole(
+                    "Seconds an expired answer may be given while a new one is fetched; 0 is never",
+                )),
+            ),
             ("cache_ttl", nullable(whole("Seconds an answer is cached; 0 is off"))),
             ("collect_logs", flag("Keep a record of each exchange; default true")),
             ("dlp", nullable(dlp())),
@@ -378,6 +405,21 @@ fn dlp() -> Value {
             ("policies", list("Policies", policy)),
         ],
     )
+}
+
+fn semantic_cache() -> Value {
+    let mut semantic = object(
+        "Answers for requests whose last message means nearly the same as an earlier one's",
+        [
+            ("model", text("The embedding model, `provider/model`")),
+            (
+                "threshold",
+                json!({ "description": "Cosine of the embeddings, above 0, at most 1; default 0.95", "type": "number" }),
+            ),
+        ],
+    );
+    semantic["required"] = json!(["model"]);
+    semantic
 }
 
 fn dimension() -> Value {

@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 fn every_field_survives_the_api() {
     let body = json!({
         "id": "prod", "authentication": false, "byok_only": true, "cache_invalidate_on_update": true,
+        "cache_semantic": { "model": "openai/text-embedding-3-small", "threshold": 0.9 },
+        "cache_stale_if_error": 3600, "cache_stale_while_revalidate": 60,
         "cache_ttl": 300, "collect_logs": false,
         "dlp": { "enabled": true, "policies": [{ "id": "pii", "enabled": true, "action": "BLOCK", "check": ["REQUEST"], "profiles": ["u"] }] },
         "guardrails": { "prompt": { "S1": "BLOCK", "P1": "FLAG" }, "response": { "S7": "BLOCK" } },
@@ -92,6 +94,29 @@ fn the_api_may_send_null_and_fields_of_its_own() {
     let body = json!({ "id": "a", "cache_ttl": null, "rate_limiting_limit": null, "created_at": "x", "is_default": false, "wholesale": true });
     let settings = GatewaySettings::from_api(object(&body)).unwrap();
     assert_eq!(settings, GatewaySettings::named("a"));
+}
+
+#[test]
+fn caching_has_its_bounds() {
+    let gateway = |body: Value| {
+        let mut body = object(&body);
+        body.insert("id".to_owned(), json!("a"));
+        GatewaySettings::from_api(body).unwrap().check().into_iter().map(|p| p.path).collect::<Vec<_>>()
+    };
+    let month = 31 * 24 * 60 * 60;
+    assert!(gateway(json!({ "cache_ttl": month, "cache_stale_if_error": month, "cache_stale_while_revalidate": month })).is_empty());
+    let over = json!({ "cache_ttl": month + 1, "cache_stale_if_error": month + 1, "cache_stale_while_revalidate": month + 1 });
+    assert_eq!(gateway(over), ["cache_ttl", "cache_stale_if_error", "cache_stale_while_revalidate"]);
+    assert!(gateway(json!({ "cache_semantic": { "model": "openai/e" } })).is_empty());
+    for threshold in [0.0, -1.0, 1.01] {
+        assert_eq!(
+            gateway(json!({ "cache_semantic": { "model": "openai/e", "threshold": threshold } })),
+            ["cache_semantic.threshold"]
+        );
+    }
+    for model in ["", "e", "/e", "openai/"] {
+        assert_eq!(gateway(json!({ "cache_semantic": { "model": model } })), ["cache_semantic.model"]);
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::Error;
 use crate::sqlite::quick_check;
-use crate::store::log_path;
+use crate::store::beside;
 
 /// One database file.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub enum FileState {
 /// Checks the settings at `path` and the log beside them, each for at most `within`. Files that do not exist yet are
 /// left out.
 pub fn health(path: &Path, within: Duration) -> Vec<FileHealth> {
-    let files = [path.to_owned(), log_path(path)];
+    let files = [path.to_owned(), beside(path, "log")];
     let there = files.into_iter().filter_map(|path| Some((fs::metadata(&path).ok()?.len(), path)));
     there
         .map(|(bytes, path)| {

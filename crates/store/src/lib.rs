@@ -6,6 +6,7 @@
 //! * [`gateway`]: gateways created at run time
 //! * [`record`]: one exchange as it is logged
 //! * [`journal`]: the only part the request path touches: a queue and the thread that empties it
+//! * [`cache`]: answers kept for repetition: a queue, two threads, an index
 //! * [`health`]: whether the files are sound
 //! * `packed`: one record as bytes; `page`: many of them; `totals`: what is added up of them
 //! * [`filter`]: which records are wanted: conditions, order, paging
@@ -21,6 +22,7 @@ pub mod analytics;
 pub mod annotation;
 pub mod backup;
 mod bytes;
+pub mod cache;
 pub mod error;
 pub mod filter;
 pub mod gateway;
@@ -44,6 +46,7 @@ pub use analytics::{
 };
 pub use annotation::{Correction, LogNote, Repriced};
 pub use backup::Restored;
+pub use cache::{CacheDisk, CacheKey, CacheOptions, CacheRow, CacheStats, CacheUse};
 pub use error::{Error, ErrorKind, Result};
 pub use filter::{Direction, LogCondition, LogField, LogFilter, LogOrder, LogValue, Operator};
 pub use gateway::GatewayRow;

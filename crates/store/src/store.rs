@@ -1,7 +1,8 @@
-//! The store itself: one folder with a small database of settings and a large one with the log.
+//! The store itself: one folder with a small database of settings, a large one with the log, and one with cached
+//! answers.
 //!
-//! They are two files because they live differently: settings are few, precious and changed by hand; the log is
-//! large, written without pause, and may be deleted to make room. Neither can damage or block the other.
+//! They are files of their own because they live differently: settings are few, precious and changed by hand; log and
+//! cache are large, written without pause, and may be deleted to make room. None can damage or block another.
 
 use std::{
     path::{Path, PathBuf},
@@ -11,13 +12,14 @@ use std::{
 use crate::{
     Result, Secret,
     seal::MasterSource,
-    sqlite::{Log, Settings},
+    sqlite::{Cache, Log, Settings},
 };
 
 /// How to open a store.
 #[derive(Debug)]
 pub struct StoreOptions {
-    /// The settings database; the log is kept beside it, as `<name>-log.db`, and `master.key` too.
+    /// The settings database; the log and the cache are kept beside it, as `<name>-log.db` and
+    /// `<name>-cache.db`, and `master.key` too.
     pub path: PathBuf,
     /// Value of `GENESIS_MASTER_KEY`: 32 bytes in base64 or hex. `None`: the file `master.key`.
     pub master_key: Option<Secret>,
@@ -38,6 +40,7 @@ struct Inner {
     master: MasterSource,
     settings: Settings,
     log: Log,
+    cache: Cache,
 }
 
 impl Store {
@@ -55,9 +58,10 @@ impl Store {
     pub fn open_with(options: StoreOptions) -> Result<Self> {
         let StoreOptions { path, master_key, read_only } = options;
         let settings = Settings::open(&path, read_only)?;
-        let log = Log::at(log_path(&path));
+        let log = Log::at(beside(&path, "log"));
+        let cache = Cache::at(beside(&path, "cache"));
         let master = master_key.map_or(MasterSource::File, MasterSource::Given);
-        Ok(Self { inner: Arc::new(Inner { path, master, settings, log }) })
+        Ok(Self { inner: Arc::new(Inner { path, master, settings, log, cache }) })
     }
 
     /// A number that changes whenever tokens, keys or gateways change, whichever process changes them. Cheap to poll.
@@ -76,6 +80,10 @@ impl Store {
 
     pub(crate) fn log_database(&self) -> &Log {
         &self.inner.log
+    }
+
+    pub(crate) fn cache_database(&self) -> &Cache {
+        &self.inner.cache
     }
 
     pub(crate) fn master(&self) -> &MasterSource {

@@ -7,10 +7,12 @@
 //!   * `log_reader`: records by filter; `total_reader`: sums and percentiles by group
 //!   * `log_editor`: notes, corrections, deleting by filter
 //! * `leases`: what limits have used
+//! * `cache`: cached answers
 //! * `backup`: both files in one; `check`: SQLite's own check of a file
 //! * `schema`: numbered migrations of all files; `upgrade`: those that are more than SQL
 
 pub(crate) mod backup;
+mod cache;
 mod check;
 mod leases;
 mod log;
@@ -36,6 +38,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Row, TransactionBehavior};
 
 use self::schema::Schema;
 pub(crate) use self::{
+    cache::{Cache, CacheReader, CacheWriter},
     check::quick_check,
     leases::LeaseTable,
     log::Log,

@@ -144,7 +144,7 @@ const PAGES: &str = "
 
 /// What limits have used: few rows, written while requests wait.
 pub(super) const LIMITS: Schema = Schema {
-    application_id: 0x4745_4e03,
+    application_id: 0x4745_4e04,
     page_size: 4096,
     migrations: &[sql("
     CREATE TABLE lease (
@@ -156,6 +156,30 @@ pub(super) const LIMITS: Schema = Schema {
         PRIMARY KEY (gateway, key, slot)
     ) WITHOUT ROWID;
     CREATE INDEX lease_by_end ON lease (ends_at_ms);
+    ")],
+};
+
+/// Cached answers: large rows that come and go.
+pub(super) const CACHE: Schema = Schema {
+    application_id: 0x4745_4e05,
+    page_size: 8192,
+    migrations: &[sql("
+    CREATE TABLE answer (
+        seq           INTEGER PRIMARY KEY,   -- the oldest go first
+        key           BLOB NOT NULL UNIQUE,
+        gateway       TEXT NOT NULL,
+        expires_at_ms INTEGER NOT NULL,
+        length        INTEGER NOT NULL,      -- of the row, about
+        data          BLOB NOT NULL
+    );
+    CREATE INDEX answer_by_end ON answer (expires_at_ms);
+
+    -- Word for a running gateway, which has answers in memory, too.
+    CREATE TABLE purge (
+        seq     INTEGER PRIMARY KEY AUTOINCREMENT,
+        gateway TEXT,                        -- null: all
+        at_ms   INTEGER NOT NULL
+    );
     ")],
 };
 

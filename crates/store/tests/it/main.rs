@@ -1,6 +1,7 @@
 //! Tests of the store through its public API.
 //!
 //! * `conformance`: what every backend must do; takes a function that opens an empty store
+//! * `cache`: answers on disk: found again, bounded, expired, purged, an ill file
 //! * `journal`: order, bounds, retention, ill stores
 //! * `leases`: what limits have used outlives the process
 //! * `crash`: a killed process loses nothing it was told is written
@@ -11,6 +12,7 @@
 //! * `cost`: what logging costs; run by hand
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod cache;
 mod conformance;
 mod cost;
 mod crash;

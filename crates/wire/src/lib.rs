@@ -6,6 +6,7 @@
 //! * [`sse`]: server-sent events, framed byte-exactly
 //! * [`eventstream`]: the AWS event-stream framing of Bedrock
 //! * [`report`]: what an answer says about itself: usage, model, finish, error
+//! * [`reshape`]: an answer as a stream or whole, in its own dialect
 //! * `json`: tolerant reading of JSON, shared by the above
 //! * [`translate`]: a request, answer or stream of one dialect in the words of another
 //! * [`usage`]: token counts in one shape for all dialects
@@ -16,6 +17,7 @@ pub mod eventstream;
 mod json;
 pub mod peek;
 pub mod report;
+pub mod reshape;
 pub mod sse;
 pub mod translate;
 pub mod usage;

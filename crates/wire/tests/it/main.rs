@@ -4,6 +4,7 @@ mod bodies;
 mod cuts;
 mod eventstream;
 mod fuzz_bodies;
+mod reshape;
 mod smoke;
 mod sse;
 mod streams;

@@ -185,9 +185,14 @@ fn gateway_settings(
 /// Settings somebody made that this version reads, checks and does not act on. A limit one only believes in is worse
 /// than none.
 fn without_effect(gateway: &GatewaySettings) -> Vec<String> {
-    const EFFECTIVE: [&str; 16] = [
+    const EFFECTIVE: [&str; 21] = [
         "authentication",
         "byok_only",
+        "cache_invalidate_on_update",
+        "cache_semantic",
+        "cache_stale_if_error",
+        "cache_stale_while_revalidate",
+        "cache_ttl",
         "collect_logs",
         "id",
         "log_management",

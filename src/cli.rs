@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use clap::{Args, Parser, Subcommand};
 
 use crate::command::{
-    agent, backup, chat, completion, config, cost, doctor, env, key, logs, models, onboard, service, status,
-    token, usage,
+    agent, backup, cache, chat, completion, config, cost, doctor, env, key, logs, models, onboard, service,
+    status, token, usage,
 };
 
 /// An AI gateway you run yourself that speaks Cloudflare AI Gateway's API.
@@ -54,6 +54,9 @@ pub(crate) enum Command {
     /// Provider keys the gateway keeps and attaches (BYOK)
     #[command(subcommand)]
     Key(key::Key),
+    /// Cached answers: what is kept, and how to be rid of it
+    #[command(subcommand)]
+    Cache(cache::Cache),
     /// Look at what went through the gateway
     Logs(logs::Logs),
     /// Totals: requests, tokens, cost

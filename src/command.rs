@@ -2,6 +2,7 @@
 
 pub(crate) mod agent;
 pub(crate) mod backup;
+pub(crate) mod cache;
 pub(crate) mod chat;
 pub(crate) mod completion;
 pub(crate) mod config;
@@ -45,6 +46,7 @@ pub(crate) fn run(cli: Cli, printer: &Printer) -> Result<(), Failed> {
         Command::Config(args) => config::run(args, printer),
         Command::Token(args) => token::run(args, printer),
         Command::Key(args) => key::run(args, printer),
+        Command::Cache(args) => cache::run(args, printer),
         Command::Logs(args) => logs::run(args, printer),
         Command::Usage(args) => usage::run(args, printer),
         Command::Doctor(args) => doctor::run(&args, printer),

@@ -8,9 +8,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
-use genesis_config::GatewaySettings;
-use genesis_proxy::{Event, Limiter, Server, ServerError, ServerOptions, Shared};
-use genesis_store::{Journal, JournalOptions, Store};
+use genesis_config::{CacheBlock, GatewaySettings};
+use genesis_proxy::{Cache, Event, Limiter, Server, ServerError, ServerOptions, Shared};
+use genesis_store::{CacheDisk, CacheOptions, Journal, JournalOptions, Store};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::assemble::{self, DevMode, Stored};
@@ -69,8 +69,11 @@ impl Running {
         let (events, heard) = sync_channel(EVENTS);
         let aside = genesis_admin::aside(store.clone(), Arc::clone(&journal));
         let limiter = Limiter::recorded(store.path().to_owned())?;
-        let shared = Arc::new(Shared::new(snapshot, journal, aside, events).with_limiter(limiter));
         let block = &settings.file.gateway;
+        let shared = Shared::new(snapshot, journal, aside, events)
+            .with_limiter(limiter)
+            .with_cache(cache(&block.cache, &store));
+        let shared = Arc::new(shared);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let options = ServerOptions {
             listen,
@@ -80,7 +83,9 @@ impl Running {
         };
         let drain = Duration::from_secs(block.drain_seconds);
         let server = Server::start(&options, &shared).map_err(not_started)?;
-        let watched = Watched { home, store, stored, shared: Arc::clone(&shared), dev, kept, seen };
+        let purges_heard = store.cache_purges(0).map_or(0, |(last, _)| last);
+        let watched =
+            Watched { purges_heard, home, store, stored, shared: Arc::clone(&shared), dev, kept, seen };
         let watcher = Watcher::start(watched, heard)?;
         Ok(Self { shared, server, watcher, drain })
     }
@@ -104,6 +109,7 @@ impl Running {
         self.server.shutdown(self.drain);
         self.watcher.stop();
         self.shared.limiter().close();
+        self.shared.cache().close();
         let journal = self.shared.journal();
         if !journal.flush(Duration::from_secs(10)) {
             let stats = journal.stats();
@@ -116,6 +122,12 @@ impl Running {
         journal.close();
         Ok(())
     }
+}
+
+fn cache(settings: &CacheBlock, store: &Store) -> Cache {
+    let options = CacheOptions { disk_bytes: settings.disk_bytes, ..CacheOptions::default() };
+    let disk = (settings.disk_bytes > 0).then(|| CacheDisk::start(store, options));
+    Cache::new(settings, disk)
 }
 
 /// A setting that is ignored in silence is worse than one that is refused.
@@ -176,6 +188,8 @@ struct Watched {
     dev: Option<DevMode>,
     kept: Kept,
     seen: Seen,
+    /// Number of the last `genesis cache purge` that was carried out here.
+    purges_heard: i64,
 }
 
 /// What the settings looked like when they were last read.
@@ -197,6 +211,7 @@ impl Watcher {
                     Err(RecvTimeoutError::Disconnected) => return,
                 }
                 watched.look();
+                watched.hear_of_purges();
             }
         })?;
         Ok(Self { stop, thread })
@@ -224,6 +239,17 @@ impl Watched {
                     }
                 }
             }
+        }
+    }
+
+    /// Somebody emptied the cache on disk, by a command or over the API; what is in memory goes, too.
+    fn hear_of_purges(&mut self) {
+        // An unreadable file holds no word for anybody; it is told of where answers are written.
+        let Ok((last, purged)) = self.store.cache_purges(self.purges_heard) else { return };
+        self.purges_heard = last;
+        for gateway in purged {
+            tracing::info!(gateway = gateway.as_deref().unwrap_or("all"), "cached answers were removed");
+            self.shared.cache().purge(gateway.as_deref());
         }
     }
 

@@ -66,8 +66,8 @@ fn settings_that_are_not_there_yet_are_refused_or_told() {
     // Told before the port is tried, so that nothing has to be started.
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let listen = taken.local_addr().unwrap().to_string();
-    let home = Home::new("{ gateway: { gateways: { prod: { cache_ttl: 300, byok_only: true } } } }");
-    let told = "gateway `prod`: no effect yet in this version: cache_ttl\n";
+    let home = Home::new("{ gateway: { gateways: { prod: { logpush: true, byok_only: true } } } }");
+    let told = "gateway `prod`: no effect yet in this version: logpush\n";
     fails(&home.run(&["gateway", "run", "--listen", &listen], ""), 1, &["warning:", told]);
 }
 

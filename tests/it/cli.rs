@@ -6,6 +6,7 @@
 
 mod agent;
 mod backup;
+mod cache;
 mod chat;
 mod config;
 mod cost;

@@ -48,7 +48,9 @@ mod template;
 
 pub use condition::Condition;
 pub use environment::{Environment, Source, Surroundings, Unresolved, home_dir};
-pub use file::{CacheBlock, EnvBlock, File, GatewayBlock, LoadError, ProviderAuth, ProviderPatch, RouteBlock};
+pub use file::{
+    CacheBlock, EnvBlock, File, GatewayBlock, LoadError, ProviderAuth, ProviderPatch, RouteBlock,
+};
 pub use gateway::{GatewayId, GatewaySettings, SemanticCache};
 pub use price::{Cost, Price};
 pub use price_table::PriceTable;

@@ -26,8 +26,11 @@ use crate::snapshot::{Key, ProviderSetup, attaches_keys};
 use crate::upstream::Answer;
 
 const DEFAULT_ALIAS: &str = "default";
+/// Source of a key that came with the request.
+const OWN: &str = "request";
 
 /// What is attached to a call.
+#[derive(Clone)]
 pub(crate) enum Credential {
     None,
     /// The client's own, already among its headers (or in the query).
@@ -89,6 +92,8 @@ pub(crate) struct StoredKey {
     source: String,
     form: Form,
     turn: Arc<Turn>,
+    /// SHA-256 of its text: tells keys apart where none may be shown.
+    identity: [u8; 32],
 }
 
 enum Form {
@@ -118,6 +123,7 @@ impl StoredKeys {
                 source: key.source,
                 form,
                 turn: Arc::default(),
+                identity: identity(key.secret.expose_secret()),
             }));
         }
         Self { by_provider }
@@ -276,9 +282,10 @@ pub(crate) fn own_key(provider: &Provider, headers: &HeaderMap) -> Option<Creden
         provider: provider.slug.clone(),
         alias: String::new(),
         gateway: None,
-        source: "request".to_owned(),
+        source: OWN.to_owned(),
         form: Form::of(&Secret::from(text.to_owned()), &provider.auth),
         turn: Arc::default(),
+        identity: identity(text),
     };
     Arc::new(key).attached().ok()
 }
@@ -296,12 +303,24 @@ impl StoredKey {
         }
     }
 
+    pub(crate) fn is_the_clients_own(&self) -> bool {
+        self.source == OWN
+    }
+
+    pub(crate) fn identity(&self) -> [u8; 32] {
+        self.identity
+    }
+
     pub(crate) fn aws(&self) -> Option<&AwsKey> {
         match &self.form {
             Form::Aws(key) => Some(key),
             _ => None,
         }
     }
+}
+
+fn identity(secret: &str) -> [u8; 32] {
+    genesis_store::token_hash(secret.as_bytes())
 }
 
 fn absent(gateway: &GatewaySettings, provider: &Provider, options: &Options) -> Result<Credential, Failure> {

@@ -22,7 +22,7 @@ use crate::watch;
 const WHOLE_LIMIT: usize = 64 * 1024 * 1024;
 
 /// Response headers that speak about the provider's own connection.
-static HOP_BY_HOP: [HeaderName; 8] = [
+pub(crate) static HOP_BY_HOP: [HeaderName; 8] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
     header::PROXY_AUTHENTICATE,

@@ -82,10 +82,12 @@ impl Kept {
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        if let (Some(drains), Some(relay)) = (&self.drains, self.relay.take())
-            && relay.is_under_way()
-        {
-            drains.take(relay);
+        let Some(relay) = self.relay.take().filter(|relay| relay.is_under_way()) else { return };
+        match &self.drains {
+            Some(drains) => drains.take(relay),
+            // Others may share the call that this client pays for; then it goes on for them.
+            None if relay.is_shared_by_payer() => relay.client_left(),
+            None => {}
         }
     }
 }

@@ -16,6 +16,7 @@ use hyper::body::{Body as _, Incoming};
 
 use crate::admit::{Caller, admit, unauthorized};
 use crate::body::Body;
+use crate::cache;
 use crate::credential::{self, Asking, Credential};
 use crate::drain::Drains;
 use crate::failure::Failure;
@@ -114,11 +115,11 @@ async fn answer(
 
 /// Where a provider-path request is addressed.
 #[derive(Clone, Copy)]
-struct Address<'a> {
-    account: &'a str,
-    gateway: &'a str,
-    provider: &'a str,
-    rest: &'a str,
+pub(crate) struct Address<'a> {
+    pub(crate) account: &'a str,
+    pub(crate) gateway: &'a str,
+    pub(crate) provider: &'a str,
+    pub(crate) rest: &'a str,
 }
 
 /// What came from the client, and what becomes of its answer.
@@ -207,6 +208,23 @@ pub(crate) struct Call<'a> {
     pub(crate) dropped: Vec<String>,
 }
 
+impl Call<'_> {
+    /// The same, in case it has to be delivered otherwise; `None` for an upload, which comes once.
+    pub(crate) fn again(&self) -> Option<Self> {
+        Some(Self {
+            target: self.target.clone(),
+            method: self.method.clone(),
+            headers: self.headers.clone(),
+            credential: self.credential.clone(),
+            body: self.body.again()?,
+            place: self.place.clone(),
+            translation: self.translation.clone(),
+            dropped: self.dropped.clone(),
+            ..*self
+        })
+    }
+}
+
 /// A provider's answer that has begun, and what is to be done with it.
 pub(crate) struct Delivery {
     pub(crate) answer: Answer,
@@ -257,7 +275,7 @@ pub(crate) struct Exchange<'a> {
     pub(crate) worker: &'a Rc<Worker>,
     pub(crate) snapshot: &'a Arc<Snapshot>,
     pub(crate) gateway: Arc<GatewaySettings>,
-    address: Address<'a>,
+    pub(crate) address: Address<'a>,
     pub(crate) options: Options,
     pub(crate) receipt: Receipt,
     /// Provider and model a dynamic route came to.
@@ -269,7 +287,7 @@ impl<'a> Exchange<'a> {
         self.address.account
     }
 
-    /// The way of every call: admit, plan, send.
+    /// The way of every call: admit, plan, look into the cache, send.
     async fn run(
         &mut self,
         wanted: Wanted,
@@ -289,7 +307,7 @@ impl<'a> Exchange<'a> {
                 let by_path = ByPath { provider, rest, query, key_in_query, method, headers };
                 let mut call = self.call_by_path(&caller, by_path)?;
                 call.body = self.read_body(&call.headers, body).await?;
-                self.send(call).await
+                cache::answer(self, &caller, call).await
             }
             Wanted::Model(dialect) => {
                 let body = self.read_json(body).await?;

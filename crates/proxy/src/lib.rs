@@ -14,6 +14,7 @@
 //! * `universal`: a list of steps, tried in order
 //! * `route`: a dynamic route's graph, walked from model to model
 //! * `limit`: policies, rate limits, budgets: what a call may use is taken before it is made
+//! * [`cache`]: an answer given again, or a call under way joined (`cache/…`: its parts)
 //! * `retry`: the call made again if it fails in a way that may pass
 //! * `attempt`: one upstream call
 //! * `health`: how each target has fared of late
@@ -29,6 +30,7 @@
 mod admit;
 mod attempt;
 mod body;
+pub mod cache;
 mod credential;
 mod deliver;
 mod drain;
@@ -54,6 +56,7 @@ mod universal;
 mod upstream;
 mod watch;
 
+pub use cache::{Cache, CacheSize};
 pub use health::TargetHealth;
 pub use limit::Limiter;
 pub use route::GatewayRoute;

@@ -5,12 +5,14 @@ use http::header::{HeaderMap, HeaderName};
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
+use crate::cache::CacheHeaders;
 use crate::retry::Wish;
 
 /// What the client asks of the gateway for this one exchange.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Options {
     pub(crate) byok_alias: Option<String>,
+    pub(crate) cache: CacheHeaders,
     pub(crate) collect_log: Option<bool>,
     pub(crate) collect_payload: bool,
     pub(crate) custom_cost: Option<String>,
@@ -36,6 +38,7 @@ impl Options {
             let value = value.trim();
             match option {
                 "byok-alias" if !value.is_empty() => options.byok_alias = Some(value.to_owned()),
+                name if is_cache_option(name) => options.cache.take(name, value),
                 "collect-log" => options.collect_log = boolean(value),
                 "collect-log-payload" => options.collect_payload = boolean(value).unwrap_or(true),
                 "custom-cost" => options.custom_cost = Some(value.to_owned()),
@@ -65,7 +68,15 @@ impl Options {
 
 /// The part after `cf-aig-`, for headers that speak to the gateway.
 fn gateway_option(name: &HeaderName) -> Option<&str> {
-    name.as_str().strip_prefix("cf-aig-")
+    let name = name.as_str();
+    name.strip_prefix("cf-aig-").or_else(|| OLD_NAMES.contains(&name).then_some(name))
+}
+
+/// From before `cf-aig-`.
+const OLD_NAMES: [&str; 2] = ["cf-cache-ttl", "cf-skip-cache"];
+
+fn is_cache_option(option: &str) -> bool {
+    option.starts_with("cache-") || option == "skip-cache" || OLD_NAMES.contains(&option)
 }
 
 /// Headers that end at the gateway: hop-by-hop ones, and those that speak to Cloudflare or to us.
@@ -115,7 +126,7 @@ pub(crate) fn backoff(value: &str) -> Option<Backoff> {
         .find(|backoff| format!("{backoff:?}").eq_ignore_ascii_case(value))
 }
 
-fn boolean(value: &str) -> Option<bool> {
+pub(crate) fn boolean(value: &str) -> Option<bool> {
     match value {
         _ if value.eq_ignore_ascii_case("true") => Some(true),
         _ if value.eq_ignore_ascii_case("false") => Some(false),

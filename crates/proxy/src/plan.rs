@@ -14,7 +14,7 @@ use crate::snapshot::{ProviderSetup, Snapshot};
 use crate::upstream::Origin;
 
 /// Where one call goes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) origin: Arc<Origin>,
     pub(crate) path_and_query: String,

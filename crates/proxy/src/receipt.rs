@@ -17,8 +17,8 @@ use bytes::{Bytes, BytesMut};
 use genesis_config::money::Usd;
 use genesis_config::{GatewaySettings, Price, PriceTable};
 use genesis_store::{Fault, LogRecord, Outcome, Payload};
-use genesis_wire::Usage;
 use genesis_wire::peek::peek;
+use genesis_wire::{Dialect, Usage};
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
 use http::{HeaderMap, StatusCode, Version, request};
 use uuid::Uuid;
@@ -58,6 +58,10 @@ pub(crate) struct Receipt {
     asked: Bytes,
     response: Capture,
     watch: Watch,
+    /// The client left, and the answer is read on for others.
+    left_early: bool,
+    /// The answer was kept, and is known to be whole.
+    kept: bool,
     settled: bool,
     /// Something was used that the price table's figures do not cover.
     unpriced: bool,
@@ -137,6 +141,8 @@ impl Receipt {
             asked: Bytes::new(),
             response: Capture::new(0),
             watch: Watch::Blind,
+            left_early: false,
+            kept: false,
             settled: false,
             unpriced: false,
             attempt_began_ms: 0,
@@ -147,8 +153,48 @@ impl Receipt {
         }
     }
 
+    /// The receipt of another call made on behalf of this exchange: a record of its own under the same event.
+    pub(crate) fn beside(&self, path: &str, body: &Bytes) -> Self {
+        let created_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let mut record = self.record.clone();
+        record.id = log_id(created_at.as_millis());
+        record.created_at_ms = i64::try_from(created_at.as_millis()).unwrap_or(i64::MAX);
+        path.clone_into(&mut record.path);
+        record.request_head = String::new();
+        let limit = if self.collect_payload { BODY_LIMIT } else { 0 };
+        let mut receipt = Self {
+            record,
+            shared: Arc::clone(&self.shared),
+            started: Instant::now(),
+            collect: self.collect,
+            collect_payload: self.collect_payload,
+            custom_cost: None,
+            secrets: self.secrets.clone(),
+            snapshot: Arc::clone(&self.snapshot),
+            request: Rc::new(RefCell::new(Capture::new(limit))),
+            asked: Bytes::new(),
+            response: Capture::new(0),
+            watch: Watch::Blind,
+            left_early: false,
+            kept: false,
+            settled: false,
+            unpriced: false,
+            attempt_began_ms: 0,
+            client_gone: false,
+            charges: Vec::new(),
+            priced: false,
+            spending: Spending::default(),
+        };
+        receipt.request_body(body);
+        receipt
+    }
+
     pub(crate) fn id(&self) -> Uuid {
         self.record.id
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        &self.record.path
     }
 
     pub(crate) fn event_id(&self) -> &str {
@@ -222,9 +268,34 @@ impl Receipt {
         self.record.stream |= self.watch.is_stream();
         let keep = if self.collect_payload { BODY_LIMIT } else { 0 };
         self.response = Capture::new(keep.max(self.watch.needs_body()));
+        if self.kept {
+            self.watch = Watch::Blind;
+            self.response = Capture::new(if self.collect_payload { BODY_LIMIT } else { 0 });
+        }
         if self.collect_payload {
             self.record.response_head = response_head(status, headers);
         }
+    }
+
+    /// The answer to come costs nothing: it is kept from an earlier exchange, and then its model is known and it need not
+    /// be watched; or it is shared with an exchange under way. Comes before [`Receipt::answered`].
+    pub(crate) fn from_cache(&mut self, dialect: Option<Dialect>, kept_model: Option<&str>) {
+        self.record.dialect = dialect;
+        self.record.cached = true;
+        self.kept = kept_model.is_some();
+        if let Some(model) = kept_model.filter(|model| !model.is_empty()) {
+            model.clone_into(&mut self.record.model);
+        }
+    }
+
+    /// Whether the client has had the whole of a stream.
+    pub(crate) fn has_all_of_it(&self) -> bool {
+        self.watch.has_ended()
+    }
+
+    /// The client has gone, and the answer is read on.
+    pub(crate) fn client_gone_early(&mut self) {
+        self.left_early = true;
     }
 
     pub(crate) fn response_piece(&mut self, piece: &Bytes) {
@@ -332,6 +403,10 @@ impl Receipt {
         if let Some(error) = report.error {
             record.error = error;
         }
+        if record.cached {
+            record.usage = Some(Usage::default()); // nothing was used for this one
+            return ended;
+        }
         record.usage = report.usage;
         record.raw_usage = report.raw_usage;
         ended
@@ -343,6 +418,11 @@ impl Receipt {
             "the client left; its answer was read to the end".clone_into(&mut self.record.error);
         }
         self.settled = true;
+        if self.left_early && outcome == Outcome::Success {
+            outcome = Outcome::ClientLeft;
+            "the client left before the answer was complete; it was read to its end for others"
+                .clone_into(&mut self.record.error);
+        }
         let asked = std::mem::take(&mut self.asked);
         if self.record.model.is_empty()
             && let Ok(peeked) = peek(&asked)
@@ -370,6 +450,13 @@ impl Receipt {
     /// What the exchange cost: the answer, and those that were paid for and discarded.
     fn price(&mut self) {
         if std::mem::replace(&mut self.priced, true) {
+            return;
+        }
+        if self.record.cached {
+            // Nothing was used for this answer; attempts that failed before it may have been paid for.
+            let tried = self.record.attempts.iter().filter_map(|attempt| attempt.cost_nano_usd);
+            self.record.cost_nano_usd = Some(tried.fold(0, i64::saturating_add));
+            self.record.price_formula = Some("answered from the cache".to_owned());
             return;
         }
         let custom = self.custom_cost.as_deref().and_then(Price::custom);

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -12,6 +12,7 @@ use tokio::time::Sleep;
 use crate::body::Broken;
 use crate::receipt::Receipt;
 use crate::upstream::AnswerBody;
+use crate::upstream::broadcast::Lingering;
 
 /// A provider's answer on its way to the client. Dropping it closes the provider's connection and finishes the
 /// receipt.
@@ -90,6 +91,25 @@ impl Relay {
 
     pub(crate) fn is_finished(&self) -> bool {
         self.finished
+    }
+
+    /// Whether others may share the call that this client pays for.
+    pub(crate) fn is_shared_by_payer(&self) -> bool {
+        !self.finished && self.answer.shared_by_payer().is_some()
+    }
+
+    /// The client has gone. As long as others listen the provider is read on, and the receipt goes on with it: what the
+    /// call costs in the end is paid by whoever made it.
+    pub(crate) fn client_left(mut self: Box<Self>) {
+        let Some((listener, heirs)) = self.answer.shared_by_payer() else { return };
+        if !listener.lingers() || self.receipt.has_all_of_it() {
+            return;
+        }
+        let heirs = heirs.clone();
+        self.receipt.client_gone_early();
+        if self.poll_on(&mut Context::from_waker(Waker::noop())).is_pending() {
+            heirs.borrow_mut().push(self);
+        }
     }
 
     pub(crate) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
@@ -229,5 +249,18 @@ impl Relay {
             timer.as_mut().reset((Instant::now() + (idle - silent)).into());
         }
         Poll::Pending
+    }
+}
+
+impl Lingering for Relay {
+    fn poll_on(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match self.poll_data(cx) {
+                Poll::Ready(Some(Ok(_))) => {}
+                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
+                Poll::Pending if matches!(self.breaking, Breaking::Now) => {}
+                Poll::Pending => return Poll::Pending,
+            }
+        }
     }
 }

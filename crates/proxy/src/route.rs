@@ -18,6 +18,7 @@ pub(crate) use self::rate::{RateKey, Rates};
 use self::walk::{Inputs, Stop, Walk};
 
 use crate::admit::Caller;
+use crate::cache;
 use crate::exchange::{Delivery, Exchange};
 use crate::failure::{Code, Failure};
 use crate::plan::malformed;
@@ -84,7 +85,7 @@ impl Exchange<'_> {
                 Ok(mut call) => {
                     call.policy.has_successor = way_out || asked.has_successor;
                     self.receipt.charge(walk.charges());
-                    self.send(call).await
+                    cache::answer(self, caller, call).await
                 }
                 Err(failure) => Err(failure),
             };

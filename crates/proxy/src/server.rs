@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use genesis_config::CacheBlock;
 use genesis_store::Journal;
 use http::{Request, Response, request};
 use http_body_util::{BodyExt, Limited};
@@ -25,6 +26,7 @@ use tokio::sync::watch;
 use tokio::task::LocalSet;
 
 use crate::body::Body;
+use crate::cache::Cache;
 use crate::drain::Drains;
 use crate::exchange;
 use crate::limit::Limiter;
@@ -49,6 +51,7 @@ pub struct Shared {
     snapshot: ArcSwap<Snapshot>,
     pub(crate) journal: Arc<Journal>,
     limiter: Limiter,
+    pub(crate) cache: Arc<Cache>,
     aside: Aside,
     events: std::sync::mpsc::SyncSender<Event>,
     tls: Arc<TlsSetup>,
@@ -109,6 +112,7 @@ impl Shared {
             snapshot: ArcSwap::from_pointee(snapshot),
             journal,
             limiter: Limiter::in_memory(),
+            cache: Arc::new(Cache::new(&CacheBlock::default(), None)),
             aside,
             events,
             tls: Arc::default(),
@@ -129,15 +133,32 @@ impl Shared {
         &self.limiter
     }
 
+    /// With this cache in place of one that has the usual size and no disk.
+    pub fn with_cache(mut self, cache: Cache) -> Self {
+        self.cache = Arc::new(cache);
+        self
+    }
+
+    pub fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
     }
 
-    /// Requests that begin from now on run with `snapshot`.
+    /// Requests that begin from now on run with `snapshot`. Gateways that ask for it lose their cached answers if their
+    /// settings changed.
     pub fn replace_snapshot(&self, mut snapshot: Snapshot) {
         snapshot.inherit(&self.snapshot.load());
         self.limiter.expect(snapshot.limited_gateways());
-        self.snapshot.store(Arc::new(snapshot));
+        let old = self.snapshot.swap(Arc::new(snapshot));
+        let new = self.snapshot();
+        for gateway in old.gateways().filter(|gateway| gateway.cache_invalidate_on_update) {
+            if new.gateways.get(&gateway.id).map(AsRef::as_ref) != Some(gateway) {
+                self.cache.purge(Some(&gateway.id));
+            }
+        }
     }
 
     pub fn journal(&self) -> &Journal {

@@ -12,6 +12,7 @@ use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName,
 use http::{Method, StatusCode};
 
 use crate::admit::Caller;
+use crate::cache;
 use crate::credential::{self, Credential};
 use crate::exchange::{Call, Delivery, Exchange, now_ms};
 use crate::failure::{Code, Failure};
@@ -45,7 +46,7 @@ impl<'a> Exchange<'a> {
         }
         let mut call = self.call_of_model(caller, asked, &peeked, &slug, &model)?;
         call.policy.has_successor = asked.has_successor;
-        self.send(call).await
+        cache::answer(self, caller, call).await
     }
 
     /// A call of one provider's model, in the dialect they share, else translated.

@@ -13,6 +13,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::admit::{Caller, take_from_slots};
+use crate::cache;
 use crate::exchange::{ByPath, Delivery, Exchange};
 use crate::failure::Failure;
 use crate::inbound::split_query;
@@ -119,7 +120,7 @@ impl Exchange<'_> {
         let mut call = self.call_by_path(caller, by_path)?;
         call.body = Outgoing::Whole(query);
         call.policy.has_successor = has_successor;
-        self.send(call).await
+        cache::answer(self, caller, call).await
     }
 
     /// Whether a provider is to be left alone if another can take the call.

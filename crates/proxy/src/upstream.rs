@@ -11,9 +11,11 @@
 //! * `upstream/http1`: write a request, read a response head
 //! * `upstream/chunked`: the chunked transfer coding
 //! * `upstream/answer`: the body of a response
+//! * `upstream/broadcast`: one answer for several clients
 //! * `upstream/pool`: idle connections
 
 mod answer;
+pub(crate) mod broadcast;
 mod chunked;
 mod connect;
 mod http1;
@@ -23,7 +25,7 @@ mod pool;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub(crate) use answer::{Answer, AnswerBody};
+pub(crate) use answer::{Answer, AnswerBody, AnswerError};
 pub use connect::trusted_roots;
 pub(crate) use connect::{ConnectError, TlsSetup};
 pub(crate) use http1::{RequestHead, Tee, Upload};

@@ -81,6 +81,17 @@ impl Watch {
         matches!(self, Self::Stream(_))
     }
 
+    /// Whether a stream has come to its end already, as far as that can be told before it is finished.
+    pub(crate) fn has_ended(&self) -> bool {
+        match self {
+            Self::Stream(stream) => match &**stream {
+                Decoded::Plain(reader) => reader.clone().finish().ended,
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+
     /// How much of the body must be kept until the end for [`Watch::finish`].
     pub(crate) fn needs_body(&self) -> usize {
         if matches!(self, Self::Json { .. }) { JSON_LIMIT } else { 0 }

@@ -103,7 +103,7 @@ impl Receipt {
             (None, fault) => format!("{} {}", attempt.provider, fault.map_or("", Fault::name)),
         };
         let mut names: Vec<_> = attempts.iter().map(name).collect();
-        if !self.settled {
+        if !self.settled && !self.record.cached {
             names.push(format!("{} {}", self.record.provider, self.record.status));
         }
         Some(names.join(", "))
@@ -140,7 +140,7 @@ impl Receipt {
     pub(super) fn last_attempt(&mut self, outcome: Outcome) {
         let answered = self.record.first_byte_ms;
         // One that failed without an answer is in the list already.
-        if !self.record.attempts.is_empty() && answered.is_some() {
+        if !self.record.attempts.is_empty() && answered.is_some() && !self.record.cached {
             let failed = match outcome {
                 Outcome::UpstreamBroken => Some(Fault::Broken),
                 _ => (self.record.status >= 400).then_some(Fault::Status),

@@ -20,7 +20,7 @@ const USUAL_DELAY: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// How one call is made.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Policy {
     /// In all, 1 to 5.
     pub(crate) attempts: u32,

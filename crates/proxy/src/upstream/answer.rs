@@ -1,4 +1,4 @@
-//! The body of a provider's answer, read straight from its socket.
+//! The body of a provider's answer: read straight from its socket, or given again.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
 use super::Origin;
+use super::broadcast::{Heirs, Listener};
 use super::chunked::{BadChunk, Chunked};
 use super::http1::Upload;
 use super::io::Connection;
@@ -22,14 +23,26 @@ pub(crate) struct Answer {
 impl Answer {
     /// Lets the connection go back to `pool` once the body has been read to its end.
     pub(super) fn pooled(mut self, pool: &Pool, origin: &Arc<Origin>) -> Self {
-        self.body.home = Some((pool.clone(), Arc::clone(origin)));
-        self.body.release_if_done();
+        if let AnswerBody::Socket(body) = &mut self.body {
+            body.home = Some((pool.clone(), Arc::clone(origin)));
+            body.release_if_done();
+        }
         self
     }
 }
 
+/// Where the bytes come from.
+#[expect(clippy::large_enum_variant, reason = "almost always the large one, and never many")]
+pub(crate) enum AnswerBody {
+    Socket(SocketBody),
+    /// Given again from the cache.
+    Stored(Option<Bytes>),
+    /// Read by somebody else, for several.
+    Shared(Listener),
+}
+
 /// Dropping it before its end closes the connection, which is how a provider learns that nobody listens.
-pub(crate) struct AnswerBody {
+pub(crate) struct SocketBody {
     connection: Option<Connection>,
     framing: Framing,
     reusable: bool,
@@ -57,6 +70,10 @@ pub(crate) enum AnswerError {
     Silent(Duration),
     #[error("the provider's answer is longer than {0} bytes")]
     TooLong(usize),
+    #[error("the provider's answer broke off for all who shared it: {0}")]
+    Shared(String),
+    #[error("the client took the shared answer too slowly")]
+    Behind,
     #[error(transparent)]
     BadChunk(#[from] BadChunk),
 }
@@ -72,6 +89,50 @@ impl Framing {
 }
 
 impl AnswerBody {
+    /// True if only a closed connection marks the end, so that a cut looks like one.
+    pub(crate) fn ends_with_close(&self) -> bool {
+        match self {
+            Self::Socket(body) => body.ends_with_close(),
+            Self::Stored(_) => false,
+            Self::Shared(listener) => listener.ends_with_close(),
+        }
+    }
+
+    pub(crate) fn is_finished(&self) -> bool {
+        match self {
+            Self::Socket(body) => body.framing.is_done(),
+            Self::Stored(rest) => rest.is_none(),
+            Self::Shared(listener) => listener.is_finished(),
+        }
+    }
+
+    /// The listener, if it is one who pays for a call that others share.
+    pub(crate) fn shared_by_payer(&self) -> Option<(&Listener, &Heirs)> {
+        match self {
+            Self::Shared(listener) => Some((listener, listener.heirs()?)),
+            _ => None,
+        }
+    }
+
+    /// The connection itself, after the provider agreed to speak another protocol over it.
+    pub(crate) fn into_connection(self) -> Option<Connection> {
+        match self {
+            Self::Socket(body) => body.connection,
+            Self::Stored(_) | Self::Shared(_) => None,
+        }
+    }
+
+    /// The next piece: of a socket everything the last read brought, chunks joined.
+    pub(crate) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, AnswerError>>> {
+        match self {
+            Self::Socket(body) => body.poll_data(cx),
+            Self::Stored(rest) => Poll::Ready(rest.take().filter(|rest| !rest.is_empty()).map(Ok)),
+            Self::Shared(listener) => listener.poll_data(cx),
+        }
+    }
+}
+
+impl SocketBody {
     pub(super) fn new(
         connection: Connection,
         framing: Framing,
@@ -81,22 +142,11 @@ impl AnswerBody {
         Self { connection: Some(connection), framing, reusable, home: None, upload }
     }
 
-    /// The connection itself, after the provider agreed to speak another protocol over it.
-    pub(crate) fn into_connection(self) -> Option<Connection> {
-        self.connection
-    }
-
-    /// True if only a closed connection marks the end, so that a cut looks like one.
-    pub(crate) fn ends_with_close(&self) -> bool {
+    fn ends_with_close(&self) -> bool {
         matches!(self.framing, Framing::UntilClose)
     }
 
-    pub(crate) fn is_finished(&self) -> bool {
-        self.framing.is_done()
-    }
-
-    /// The next piece: everything the last read brought, chunks joined.
-    pub(crate) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, AnswerError>>> {
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, AnswerError>>> {
         loop {
             let Some(connection) = &mut self.connection else { return Poll::Ready(None) };
             if self.framing.is_done() {

@@ -12,7 +12,7 @@ use http::{HeaderMap, Method, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
-use super::answer::{Answer, AnswerBody, Framing};
+use super::answer::{Answer, AnswerBody, Framing, SocketBody};
 use super::io::Connection;
 use super::{Outgoing, SendError};
 
@@ -185,7 +185,7 @@ async fn write_and_read(
     .await?;
     // An answer that came before the request was through leaves the connection in no state to be reused.
     let reusable = parsed.keep_alive && sent.done && upload.is_none();
-    let body = AnswerBody::new(connection, parsed.framing, reusable, upload);
+    let body = AnswerBody::Socket(SocketBody::new(connection, parsed.framing, reusable, upload));
     Ok(Answer { status: parsed.status, headers: parsed.headers, body })
 }
 

@@ -2,15 +2,17 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
 use genesis_config::{Environment, File, GatewaySettings, Providers, Secret};
 use genesis_proxy::{
-    Event, GatewayRoute, Key, Server, ServerOptions, Shared, Snapshot, SnapshotParts, Token,
+    Cache, Event, GatewayRoute, Key, Server, ServerOptions, Shared, Snapshot, SnapshotParts, Token,
 };
 use genesis_store::{
-    Direction, Journal, JournalOptions, LogFilter, LogRecord, NewToken, Payload, Permissions, Store,
+    CacheDisk, CacheOptions, Direction, Journal, JournalOptions, LogFilter, LogRecord, NewToken, Payload,
+    Permissions, Store,
 };
 use tempfile::TempDir;
 
@@ -23,6 +25,8 @@ pub(crate) struct Gateway {
     pub(crate) token: String,
     server: Option<Server>,
     config: String,
+    /// By how much the cache's clock is ahead, in milliseconds.
+    ahead: Arc<AtomicI64>,
     _folder: TempDir,
 }
 
@@ -36,6 +40,10 @@ pub(crate) struct Setup {
     pub(crate) keys: Vec<(&'static str, &'static str, Option<&'static str>, &'static str)>,
     pub(crate) tokens: Vec<NewToken>,
     pub(crate) simulator: Option<SocketAddr>,
+    /// Threads; 0 is one.
+    pub(crate) workers: usize,
+    /// The cache has a disk.
+    pub(crate) disk: bool,
 }
 
 impl Gateway {
@@ -68,10 +76,14 @@ impl Gateway {
         let journal = Arc::new(Journal::start(&store, options));
         let (tell, events) = sync_channel(16);
         let aside: genesis_proxy::Aside = Arc::new(|_| http::Response::new("aside".into()));
-        let shared = Arc::new(Shared::new(snapshot, journal, aside, tell));
+        let disk = setup.disk.then(|| CacheDisk::start(&store, CacheOptions::default()));
+        let cache = Cache::new(&File::parse(&setup.config).expect("config").gateway.cache, disk);
+        let ahead = Arc::new(AtomicI64::new(0));
+        let cache = cache.with_clock(clock(Arc::clone(&ahead)));
+        let shared = Arc::new(Shared::new(snapshot, journal, aside, tell).with_cache(cache));
         let options = ServerOptions {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            workers: 1,
+            workers: setup.workers.max(1),
             connections: 1_000,
             head_within: Duration::from_secs(10),
         };
@@ -85,6 +97,7 @@ impl Gateway {
             token,
             server: Some(server),
             config: setup.config,
+            ahead,
             _folder: folder,
         }
     }
@@ -137,6 +150,18 @@ impl Gateway {
         call(genesis_config::ExposeSecret::expose_secret(&text))
     }
 
+    /// Lets cached answers grow older.
+    pub(crate) fn later(&self, seconds: i64) {
+        self.ahead.fetch_add(seconds * 1_000, Ordering::SeqCst);
+    }
+
+    /// As if the configuration had been edited: the gateway goes on with it.
+    pub(crate) fn reconfigure(&self, config: &str) {
+        let tokens = self.store.tokens().expect("tokens").into_iter().map(token_of).collect();
+        let parts = parts(config, tokens, Vec::new(), None);
+        self.shared.replace_snapshot(Snapshot::compile(parts, &Environment::default()));
+    }
+
     fn parts(&self, tokens: Vec<Token>) -> SnapshotParts {
         parts(&self.config, tokens, Vec::new(), None)
     }
@@ -146,6 +171,13 @@ impl Gateway {
             server.shutdown(drain);
         }
     }
+}
+
+fn clock(ahead: Arc<AtomicI64>) -> genesis_proxy::cache::Clock {
+    Arc::new(move || {
+        let since = std::time::UNIX_EPOCH.elapsed().expect("after 1970");
+        i64::try_from(since.as_millis()).expect("before the year 292278994") + ahead.load(Ordering::SeqCst)
+    })
 }
 
 pub(crate) fn config(upstream: &str, gateways: &str) -> String {

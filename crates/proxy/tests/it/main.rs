@@ -3,6 +3,8 @@
 
 mod admission;
 mod breakage;
+mod cache;
+mod cache_sharing;
 mod client;
 mod credentials;
 mod drain;

@@ -59,6 +59,11 @@ impl Upstream {
         self.will(Script { pieces: vec![bytes.into()], ..Script::default() });
     }
 
+    /// Nothing is to be said any more.
+    pub(crate) fn forget(&self) {
+        self.scripts.lock().expect("scripts").clear();
+    }
+
     /// The next request as it came over the wire.
     pub(crate) fn request(&self) -> Vec<u8> {
         self.requests.recv_timeout(Duration::from_secs(20)).expect("the upstream was called")

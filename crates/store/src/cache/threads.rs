@@ -85,8 +85,13 @@ struct Writer {
 
 impl Writer {
     fn run(mut self, commands: &Receiver<Command>) {
-        self.open();
-        let mut more = true;
+        // The file is begun with the first answer.
+        if self.database.exists() {
+            self.open();
+        } else {
+            self.shared.index.is_loaded();
+        }
+        let mut more = self.file.is_some();
         loop {
             let first = match commands.recv_timeout(if more { COMMIT_INTERVAL } else { IDLE }) {
                 Ok(command) => Some(command),
@@ -149,7 +154,7 @@ impl Writer {
 
     /// Removes a few answers whose time is over or for which there is no room; true if there may be more of them.
     fn tidy(&mut self) -> bool {
-        let Some(file) = self.open() else { return false };
+        let Some(file) = self.file.as_mut() else { return false };
         match file.tidy(now_ms()) {
             Ok((removed, more)) => {
                 self.shared.index.remove(&removed);
@@ -163,6 +168,9 @@ impl Writer {
     }
 
     fn purge(&mut self, gateway: Option<&str>) {
+        if !self.database.exists() {
+            return;
+        }
         let Some(file) = self.open() else { return };
         match file.purge(gateway) {
             Ok(removed) => self.shared.index.remove(&removed),

@@ -49,6 +49,10 @@ impl Cache {
         Self { path: Arc::new(path) }
     }
 
+    pub(crate) fn exists(&self) -> bool {
+        self.path.exists()
+    }
+
     pub(crate) fn reader(&self) -> Result<CacheReader> {
         let connection = open_readable(&self.path, &CACHE, READ_BUSY)?;
         Ok(CacheReader { path: Arc::clone(&self.path), id: file_id(&self.path), connection })
@@ -116,7 +120,7 @@ impl Cache {
 
     /// Reads from a file that may well not be there.
     fn look<T>(&self, absent: T, read: impl FnOnce(&Connection) -> Result<T, Failure>) -> Result<T> {
-        if !self.path.exists() {
+        if !self.exists() {
             return Ok(absent);
         }
         let connection = open_readable(&self.path, &CACHE, BUSY)?;

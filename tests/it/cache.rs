@@ -28,16 +28,11 @@ fn answers_outlive_a_restart() {
     gateway.kill();
     let gateway = home.dev();
     assert_eq!(ask(gateway.address), ("HIT".to_owned(), said));
-    let records = home.records();
-    assert_eq!(records.iter().filter(|record| record["cached"] == true).count(), 3);
-    // Hits cost nothing and count no tokens.
-    assert!(
-        records
-            .iter()
-            .filter(|record| record["cached"] == true)
-            .all(|record| record["cost"] == 0.0 || record["cost_nano_usd"] == 0),
-        "{records:?}"
-    );
+    gateway.stop();
+    // Hits cost nothing and count no tokens. The killed gateway's may have been too late for the log.
+    let hits: Vec<_> = home.records().into_iter().filter(|record| record["cached"] == true).collect();
+    assert!(hits.len() >= 2, "{hits:?}");
+    assert!(hits.iter().all(|hit| hit["cost_nano_usd"] == 0 && hit["usage"]["input"] == 0), "{hits:?}");
 }
 
 #[test]

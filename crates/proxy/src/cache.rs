@@ -195,7 +195,7 @@ enum Found {
     Shared(Listener, Arc<Head>),
     /// The provider has to be asked, for all who wait if there is a `filling`.
     Nothing {
-        filling: Option<Filling>,
+        filling: Option<Box<Filling>>,
         /// What can be given if the provider fails.
         spare: Option<Arc<Entry>>,
     },
@@ -307,7 +307,7 @@ impl Asked {
                 return Found::Hit(hit);
             }
         }
-        Found::Nothing { filling: Some(filling), spare }
+        Found::Nothing { filling: Some(Box::new(filling)), spare }
     }
 
     /// The answer to the same request that wanted it to arrive otherwise.
@@ -440,7 +440,7 @@ impl Hit {
             Kind::Revalidating => drop(headers.insert(&STALE, HeaderValue::from_static("revalidating"))),
             Kind::InsteadOfError => drop(headers.insert(&STALE, HeaderValue::from_static("error"))),
         }
-        exchange.receipt.from_cache(entry.dialect, Some(&entry.model));
+        exchange.receipt.comes_from_cache(entry.dialect, Some(&entry.model));
         let body = AnswerBody::Stored(Some(entry.body.clone()));
         delivery(Answer { status: entry.status, headers, body }, call)
     }
@@ -450,7 +450,7 @@ fn shared(exchange: &mut Exchange<'_>, call: Call<'_>, listener: Listener, head:
     let mut headers = head.headers.clone();
     mark(&mut headers, 0);
     headers.insert(&SOURCE, HeaderValue::from_static("shared"));
-    exchange.receipt.from_cache(call.target.dialect, None);
+    exchange.receipt.comes_from_cache(call.target.dialect, None);
     delivery(Answer { status: head.status, headers, body: AnswerBody::Shared(listener) }, call)
 }
 
@@ -472,7 +472,7 @@ fn delivery(answer: Answer, call: Call<'_>) -> Delivery {
 async fn fetch<'a>(
     exchange: &mut Exchange<'a>,
     call: Call<'a>,
-    filling: Option<Filling>,
+    filling: Option<Box<Filling>>,
     spare: Option<Arc<Entry>>,
 ) -> Result<Delivery, Failure> {
     let again = spare.and_then(|entry| Some((entry, call.again()?)));

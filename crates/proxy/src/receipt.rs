@@ -279,7 +279,7 @@ impl Receipt {
 
     /// The answer to come costs nothing: it is kept from an earlier exchange, and then its model is known and it need not
     /// be watched; or it is shared with an exchange under way. Comes before [`Receipt::answered`].
-    pub(crate) fn from_cache(&mut self, dialect: Option<Dialect>, kept_model: Option<&str>) {
+    pub(crate) fn comes_from_cache(&mut self, dialect: Option<Dialect>, kept_model: Option<&str>) {
         self.record.dialect = dialect;
         self.record.cached = true;
         self.kept = kept_model.is_some();

@@ -32,7 +32,6 @@ impl Answer {
 }
 
 /// Where the bytes come from.
-#[expect(clippy::large_enum_variant, reason = "almost always the large one, and never many")]
 pub(crate) enum AnswerBody {
     Socket(SocketBody),
     /// Given again from the cache.

@@ -418,10 +418,11 @@ impl Receipt {
             "the client left; its answer was read to the end".clone_into(&mut self.record.error);
         }
         self.settled = true;
-        if self.left_early && outcome == Outcome::Success {
+        if self.left_early && matches!(outcome, Outcome::Success | Outcome::UpstreamBroken) {
+            let read_on =
+                if outcome == Outcome::Success { "; it was read to its end for others" } else { "" };
+            self.record.error = format!("the client left before the answer was complete{read_on}");
             outcome = Outcome::ClientLeft;
-            "the client left before the answer was complete; it was read to its end for others"
-                .clone_into(&mut self.record.error);
         }
         let asked = std::mem::take(&mut self.asked);
         if self.record.model.is_empty()

@@ -278,7 +278,7 @@ fn a_newer_table_is_read_whole_before_it_is_used() {
         ),
         (text(r#"{"id":"a","match":"=a","prices":[{"in":"1"}]}"#), "openai: invalid type"),
         (text(good).replace("2027-01-01", "soon"), "no date"),
-        ("[]".to_owned(), "invalid type"),
+        ("7".to_owned(), "invalid type"),
     ] {
         let refused = PriceTable::parse(&bad).unwrap_err();
         assert!(refused.contains(said), "{refused}");

@@ -15,8 +15,8 @@
 //!
 //! Behind these: `read` (JSON5 into types, every mistake at its place), `shapes` (fields written in more than one way),
 //! `check` (rules that types cannot say), `controls` (the parts of a gateway's settings with parts of their own),
-//! `row`, `providers` and `template` (the provider table, merging, path to URL), `price_table` and `model_name`
-//! (finding a price).
+//! `row`, `providers` and `template` (the provider table, merging, path to URL), `price_table`, `model_table`
+//! and `model_name` (what is known of a model, and the many ways its name is written).
 
 mod check;
 mod controls;
@@ -25,6 +25,7 @@ pub mod environment;
 pub mod file;
 pub mod gateway;
 mod model_name;
+mod model_table;
 pub mod money;
 pub mod price;
 mod price_table;
@@ -42,6 +43,8 @@ mod template;
 pub use environment::{Environment, Source, Surroundings, Unresolved, home_dir};
 pub use file::{EnvBlock, File, GatewayBlock, LoadError, ProviderAuth, ProviderPatch, RouteBlock};
 pub use gateway::{GatewayId, GatewaySettings};
+pub use model_name::dashed_claude;
+pub use model_table::{Abilities, Ability, ModelTable};
 pub use price::{Cost, Price};
 pub use price_table::PriceTable;
 pub use problem::Problem;

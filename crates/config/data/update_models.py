@@ -19,6 +19,7 @@ The three values are input tokens at most, output tokens at most (0: not known),
     t tools  r reasoning  d reasoning whose depth is an effort and not a number of tokens
     s structured output (JSON Schema)  c prompt cache  w web search
     e embeddings instead of an answer
+    o reasoning that cannot be switched off  f sampling that cannot be chosen  u tools that cannot be forced
 
 A dated name whose family says the same is left out: names are looked up by their family too. Azure sells OpenAI's
 models, which the source describes better under their maker.
@@ -112,6 +113,9 @@ def letters(row: dict) -> str:
         "c": says("prompt_caching"),
         "w": says("web_search"),
         "e": row["mode"] == "embedding",
+        "o": row.get("thinking_always_on") is True,
+        "f": row.get("supports_sampling_params") is False,
+        "u": row.get("supports_forced_tool_use") is False,
     }
     return "".join(letter for letter, holds in marks.items() if holds)
 

@@ -28,7 +28,7 @@ pub struct Abilities {
     letters: &'static str,
 }
 
-/// One thing a model can do, or not.
+/// One thing a model can do, or a habit it has.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Ability {
     Tools,
@@ -41,6 +41,12 @@ pub enum Ability {
     WebSearch,
     /// It gives vectors instead of answers.
     Embeddings,
+    /// It always reasons.
+    ReasoningAlways,
+    /// It refuses temperature and its kin.
+    FixedSampling,
+    /// It uses tools as it sees fit, and cannot be made to.
+    UnforcedTools,
 }
 
 impl ModelTable {
@@ -94,6 +100,9 @@ impl Abilities {
             Ability::PromptCache => 'c',
             Ability::WebSearch => 'w',
             Ability::Embeddings => 'e',
+            Ability::ReasoningAlways => 'o',
+            Ability::FixedSampling => 'f',
+            Ability::UnforcedTools => 'u',
         })
     }
 
@@ -186,7 +195,7 @@ mod tests {
             let rows = shelf.read();
             assert!(!rows.names.is_empty(), "{provider}");
             for (name, abilities) in &rows.by_name {
-                assert!(abilities.letters.chars().all(|letter| "ipavIAVtrdscwe".contains(letter)), "{name}");
+                assert!(abilities.letters.chars().all(|letter| "ipavIAVtrdscweofu".contains(letter)), "{name}");
                 assert!(abilities.max_input.is_none_or(|tokens| tokens <= 20_000_000), "{name}");
             }
         }

@@ -10,6 +10,7 @@
 //! * `error`: refusals, in every dialect
 //! * `dropped`: the names of what could not be carried
 //! * `tools`: tool names and ids that both sides accept
+//! * `model`: wishes that the model refuses in any dialect
 //! * `media`: bytes inside JSON
 //! * `json`: reading without copying, writing without a tree
 
@@ -22,6 +23,7 @@ mod error;
 mod gemini_generate;
 mod json;
 mod media;
+mod model;
 mod openai_chat;
 mod openai_responses;
 mod stream;
@@ -50,6 +52,12 @@ pub struct Target<'a> {
     pub adaptive_thinking: bool,
     /// The model cannot think; a wish for reasoning is dropped.
     pub never_thinks: bool,
+    /// The model cannot stop thinking; a wish for no reasoning is dropped.
+    pub always_thinks: bool,
+    /// The model refuses `temperature`, `top_p` and `top_k`.
+    pub fixed_sampling: bool,
+    /// The model cannot be made to call a tool.
+    pub unforced_tools: bool,
     /// Anthropic: `messages` may hold role `system` (from version 2026-10-21).
     pub system_in_messages: bool,
     /// OpenAI Chat: the provider understands `cache_control` on content parts.
@@ -128,6 +136,7 @@ pub fn request(from: Dialect, to: Dialect, body: &[u8], target: &Target<'_>) -> 
     tools::check_results(&request, from)?;
     let renamed = tools::rename(&mut request, to);
     let mut writing = Writing { from, target, dropped: &mut dropped };
+    model::suit(&mut request, &mut writing);
     let (path, body) = match to {
         Dialect::OpenAiChat => openai_chat::write_request(&request, &mut writing)?,
         Dialect::AnthropicMessages => anthropic_messages::write_request(&request, &mut writing)?,

@@ -17,7 +17,7 @@ use crate::printer::{Failed, Printer};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Models {
-    /// List models with context window, price, and whether a credential was found
+    /// List models with context window, abilities, price, and whether a credential was found
     List(list::List),
     /// Make a model the default
     Set(Set),

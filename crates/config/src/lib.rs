@@ -15,8 +15,8 @@
 //!
 //! Behind these: `read` (JSON5 into types, every mistake at its place), `shapes` (fields written in more than one way),
 //! `check` (rules that types cannot say), `controls` (the parts of a gateway's settings with parts of their own),
-//! `row`, `providers` and `template` (the provider table, merging, path to URL), `price_table`, `model_table`
-//! and `model_name` (what is known of a model, and the many ways its name is written).
+//! `row`, `providers` and `template` (the provider table, merging, path to URL), `price_table`,
+//! `model_table`, `model_name` and `known` (what is known of a model, and the many ways its name is written).
 
 mod check;
 mod controls;
@@ -24,6 +24,7 @@ pub mod edit;
 pub mod environment;
 pub mod file;
 pub mod gateway;
+mod known;
 mod model_name;
 mod model_table;
 pub mod money;
@@ -43,6 +44,7 @@ mod template;
 pub use environment::{Environment, Source, Surroundings, Unresolved, home_dir};
 pub use file::{EnvBlock, File, GatewayBlock, LoadError, ProviderAuth, ProviderPatch, RouteBlock};
 pub use gateway::{GatewayId, GatewaySettings};
+pub use known::KnownModel;
 pub use model_name::dashed_claude;
 pub use model_table::{Abilities, Ability, ModelTable};
 pub use price::{Cost, Price};

@@ -51,7 +51,8 @@ pub(crate) fn made_by<'a>(seller: &str, name: &'a str) -> Option<(&'a str, Strin
     if let Some(at) = name.find("claude") {
         let model = &name[at..];
         // Bedrock ends its names with a version of its own: `-v1:0`, `-v2`.
-        let version = model.rfind("-v").filter(|at| model[at + 2..].starts_with(|c: char| c.is_ascii_digit()));
+        let version =
+            model.rfind("-v").filter(|at| model[at + 2..].starts_with(|c: char| c.is_ascii_digit()));
         let model = version.map_or(model, |at| &model[..at]);
         return Some(("anthropic", model.to_owned()));
     }
@@ -70,7 +71,8 @@ pub(crate) fn made_by<'a>(seller: &str, name: &'a str) -> Option<(&'a str, Strin
 pub fn dashed_claude(name: &str) -> Option<String> {
     let at = name.find("claude-")?;
     let (before, model) = name.split_at(at);
-    let dotted = model.as_bytes().windows(3).any(|w| w[0].is_ascii_digit() && w[1] == b'.' && w[2].is_ascii_digit());
+    let dotted =
+        model.as_bytes().windows(3).any(|w| w[0].is_ascii_digit() && w[1] == b'.' && w[2].is_ascii_digit());
     dotted.then(|| format!("{before}{}", model.replace('.', "-")))
 }
 
@@ -138,7 +140,11 @@ mod tests {
             ("groq", "llama-3.3-70b-versatile", None),
         ] {
             let found = made_by(seller, name);
-            assert_eq!(found.as_ref().map(|(maker, model)| (*maker, model.as_str())), maker, "{seller}/{name}");
+            assert_eq!(
+                found.as_ref().map(|(maker, model)| (*maker, model.as_str())),
+                maker,
+                "{seller}/{name}"
+            );
         }
         assert_eq!(dashed_claude("claude-haiku-4.5").as_deref(), Some("claude-haiku-4-5"));
         assert_eq!(dashed_claude("us.anthropic.claude-haiku-4-5"), None);
@@ -146,8 +152,19 @@ mod tests {
 
     #[test]
     fn no_name_breaks_it() {
-        for name in ["", "/", "-", "é-2025-01-01", "日本語モデル", "models/", "a-2025-1-011", "🦀🦀🦀🦀", "claude", "claude-v", "claude-é.1"]
-        {
+        for name in [
+            "",
+            "/",
+            "-",
+            "é-2025-01-01",
+            "日本語モデル",
+            "models/",
+            "a-2025-1-011",
+            "🦀🦀🦀🦀",
+            "claude",
+            "claude-v",
+            "claude-é.1",
+        ] {
             candidates(name);
             made_by("openrouter", name);
         }

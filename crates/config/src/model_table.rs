@@ -77,7 +77,8 @@ impl ModelTable {
             return Some(*found); // nearly every name is the table's own
         }
         let names = candidates(model);
-        let of = |rows: &Rows, names: &[String]| names.iter().find_map(|name| rows.by_name.get(name)).copied();
+        let of =
+            |rows: &Rows, names: &[String]| names.iter().find_map(|name| rows.by_name.get(name)).copied();
         own.and_then(|rows| of(rows, &names)).or_else(|| {
             let (maker, model) = made_by(provider, names.first()?)?;
             of(self.providers.get(maker)?.read(), &candidates(&model))
@@ -165,8 +166,8 @@ struct Rows {
 impl Shelf {
     fn read(&self) -> &Rows {
         self.rows.get_or_init(|| {
-            let rows: BTreeMap<&'static str, (u64, u64, &'static str)> = serde_json::from_str(self.text)
-                .expect("a test reads every provider of the embedded table");
+            let rows: BTreeMap<&'static str, (u64, u64, &'static str)> =
+                serde_json::from_str(self.text).expect("a test reads every provider of the embedded table");
             let known = |tokens: u64| (tokens > 0).then_some(tokens);
             let mut by_name = HashMap::with_capacity(rows.len());
             for (name, (input, output, letters)) in &rows {
@@ -195,7 +196,10 @@ mod tests {
             let rows = shelf.read();
             assert!(!rows.names.is_empty(), "{provider}");
             for (name, abilities) in &rows.by_name {
-                assert!(abilities.letters.chars().all(|letter| "ipavIAVtrdscweofu".contains(letter)), "{name}");
+                assert!(
+                    abilities.letters.chars().all(|letter| "ipavIAVtrdscweofu".contains(letter)),
+                    "{name}"
+                );
                 assert!(abilities.max_input.is_none_or(|tokens| tokens <= 20_000_000), "{name}");
             }
         }

@@ -1,6 +1,7 @@
 //! What is known of models, however their names are written.
 
-use genesis_config::{Ability, ModelTable, PriceTable};
+use genesis_config::file::ModelEntry;
+use genesis_config::{Ability, ModelTable, PriceTable, Providers};
 
 #[test]
 fn aliases_and_dated_names_mean_the_same_model() {
@@ -73,4 +74,29 @@ fn models_without_a_price_are_listed_as_their_provider_writes_them() {
     assert_eq!(PriceTable::builtin().models("deepinfra").count(), 0);
     let names: Vec<_> = ModelTable::builtin().models("deepinfra").collect();
     assert!(names.iter().any(|name| name.chars().any(char::is_uppercase)), "{names:?}");
+}
+
+#[test]
+fn the_file_is_believed_before_the_tables() {
+    let mut provider = Providers::builtin().find("anthropic").unwrap().clone();
+    let entry = |id: &str| ModelEntry { id: id.to_owned(), ..ModelEntry::default() };
+    provider.models = vec![
+        ModelEntry {
+            context_window: Some(150_000),
+            max_tokens: Some(5),
+            reasoning: Some(false),
+            input: vec!["text".to_owned()],
+            ..entry("claude-sonnet-4-6")
+        },
+        entry("mine"),
+    ];
+    let known = provider.known_model("claude-sonnet-4-6");
+    assert_eq!((known.context_window(), known.max_output()), (Some(150_000), Some(5)));
+    assert_eq!((known.input(), known.can(Ability::Reasoning)), (vec!["text"], Some(false)));
+    assert!(known.capabilities().contains(&"tools") && !known.capabilities().contains(&"reasoning"));
+    let known = provider.known_model("mine");
+    assert_eq!((known.context_window(), known.can(Ability::Tools)), (None, None));
+    let ids = provider.model_ids();
+    assert_eq!(&ids[..2], ["claude-sonnet-4-6", "mine"]);
+    assert_eq!(ids.iter().filter(|id| **id == "claude-sonnet-4-6").count(), 1);
 }

@@ -57,7 +57,8 @@ fn words_of_other_vendors_become_codes() {
         let told = error(OpenAiChat, GeminiGenerate, status, &body);
         assert_eq!((&told["error"]["type"], &told["error"]["code"]), (&json!(kind), &json!(word)));
     }
-    let told = error(OpenAiChat, BedrockConverse, 429, r#"{"__type":"ThrottlingException","message":"Slow"}"#);
+    let told =
+        error(OpenAiChat, BedrockConverse, 429, r#"{"__type":"ThrottlingException","message":"Slow"}"#);
     assert_eq!(told["error"]["type"], "rate_limit_error");
     assert_eq!(told["error"]["code"], "ThrottlingException");
 }

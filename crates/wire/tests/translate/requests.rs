@@ -216,14 +216,16 @@ fn ten_megabytes_of_text_arrive_whole() {
 fn models_with_habits_are_not_asked_to_change_them() {
     let body = r#"{"messages":[{"role":"user","content":"x"}],"temperature":0.2,"top_p":1,"top_k":3,
         "reasoning_effort":"none","tools":[{"type":"function","function":{"name":"t"}}],"tool_choice":"required"}"#;
-    let target =
-        Target { fixed_sampling: true, always_thinks: true, unforced_tools: true, ..target(false) };
+    let target = Target { fixed_sampling: true, always_thinks: true, unforced_tools: true, ..target(false) };
     for to in [AnthropicMessages, BedrockConverse, GeminiGenerate, OpenAiResponses] {
         let (sent, mut dropped) = request_to(OpenAiChat, to, body, &target);
         dropped.sort();
         dropped.retain(|name| name != "top_k" || to != OpenAiResponses);
         let known = ["reasoning_effort", "temperature", "tool_choice"];
-        assert!(known.iter().all(|name| dropped.iter().any(|dropped| dropped == name)), "{to:?}: {dropped:?}");
+        assert!(
+            known.iter().all(|name| dropped.iter().any(|dropped| dropped == name)),
+            "{to:?}: {dropped:?}"
+        );
         let text = sent.to_string();
         for gone in ["temperature", "top_p", "topP", "top_k", "topK", "disabled", "ANY", "\"required\""] {
             assert!(!text.contains(gone), "{to:?} {gone}: {text}");

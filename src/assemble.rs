@@ -141,7 +141,7 @@ fn gateway_settings(
 /// Settings somebody made that this version reads, checks and does not act on. A limit one only believes in is worse
 /// than none.
 fn without_effect(gateway: &GatewaySettings) -> Vec<String> {
-    const EFFECTIVE: [&str; 9] = [
+    const EFFECTIVE: [&str; 10] = [
         "authentication",
         "byok_only",
         "collect_logs",
@@ -151,6 +151,7 @@ fn without_effect(gateway: &GatewaySettings) -> Vec<String> {
         "retry_backoff",
         "retry_delay",
         "retry_max_attempts",
+        "strict_translation",
     ];
     let as_map = |settings: &GatewaySettings| match serde_json::to_value(settings) {
         Ok(serde_json::Value::Object(map)) => map,

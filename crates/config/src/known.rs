@@ -44,6 +44,15 @@ impl Provider {
 }
 
 impl KnownModel<'_> {
+    /// Whether the file or a table has a model of this name, or of its family.
+    pub fn is_known(&self) -> bool {
+        self.described.is_some() || self.abilities.is_some() || self.is_priced()
+    }
+
+    fn is_priced(&self) -> bool {
+        PriceTable::builtin().find(&self.provider.price_provider, self.model, 0).is_some()
+    }
+
     /// Tokens, input and output together; of some models only their input.
     pub fn context_window(&self) -> Option<u64> {
         let priced = || PriceTable::builtin().context_window(&self.provider.price_provider, self.model);

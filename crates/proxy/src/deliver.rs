@@ -8,13 +8,14 @@ use http::Response;
 use http::header::{self, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
 use crate::body::Body;
+use crate::coding::{self, Coding};
 use crate::exchange::Delivery;
 use crate::failure::Failure;
 use crate::receipt::Receipt;
 use crate::relay::Relay;
 use crate::reply;
+use crate::translating::Translating;
 use crate::upstream::Answer;
-use crate::watch;
 
 /// Longest answer that is translated whole.
 const WHOLE_LIMIT: usize = 64 * 1024 * 1024;
@@ -42,16 +43,20 @@ impl Delivery {
         }
         let mut response = match translation {
             None => relayed(answer, |body| Relay::new(body, receipt, idle)),
-            Some(context) if is_stream(&answer) => match StreamTranslator::new(context) {
-                Some(translator) => {
-                    retitled(&mut answer.headers, "text/event-stream");
-                    relayed(answer, |body| Relay::translated(body, receipt, idle, translator))
+            Some(context) if is_stream(&answer) => {
+                match (StreamTranslator::new(context), Coding::of(&answer.headers)) {
+                    (Some(translator), Some(coding)) => {
+                        retitled(&mut answer.headers, "text/event-stream");
+                        let translating = Translating::new(coding, translator);
+                        relayed(answer, |body| Relay::translated(body, receipt, idle, translating))
+                    }
+                    (Some(_), None) => refused(receipt, &unreadable(UNKNOWN_CODING)),
+                    (None, _) => refused(
+                        receipt,
+                        &Failure::misconfigured("this pair of dialects has no stream translation"),
+                    ),
                 }
-                None => refused(
-                    receipt,
-                    &Failure::misconfigured("this pair of dialects has no stream translation"),
-                ),
-            },
+            }
             Some(context) => match whole(answer, context, receipt, idle).await {
                 Ok((response, lost)) => {
                     dropped.extend(lost);
@@ -91,14 +96,15 @@ async fn whole(
     };
     receipt.response_piece(&theirs);
     // Asked for none, some providers use a content coding all the same.
-    let Some(plain) = watch::decoded(&headers, &theirs) else {
-        return Err(refused(receipt, &unreadable("its content coding cannot be undone")));
+    let Some(plain) = coding::decoded(&headers, &theirs) else {
+        return Err(refused(receipt, &unreadable(UNKNOWN_CODING)));
     };
     match translate::response(&context, status.as_u16(), &plain) {
         Ok(translated) => {
             receipt.complete();
             let ours = Bytes::from(translated.body);
             receipt.translated(&ours);
+            receipt.dropped(&translated.dropped);
             retitled(&mut headers, "application/json");
             let mut response = Response::new(Body::full(ours));
             *response.status_mut() = status;
@@ -108,6 +114,8 @@ async fn whole(
         Err(bad) => Err(refused(receipt, &unreadable(&bad.to_string()))),
     }
 }
+
+const UNKNOWN_CODING: &str = "its content coding cannot be undone";
 
 fn unreadable(cause: &str) -> Failure {
     let status = http::StatusCode::BAD_GATEWAY;

@@ -18,6 +18,8 @@
 //! * `deliver`: the answer passed on as it comes, or translated
 //! * `relay`: bytes to the client, watched from a tee
 //! * `realtime`: WebSockets to a provider, once both sides agreed
+//! * `translating` and `coding`: streamed events from dialect to dialect; content codings undone
+//! * `dropped`: how often each field was lost in translation
 //! * `receipt`: the record of the exchange, finished when the body is dropped
 //! * `failure` and `reply`: what can go wrong, and the one place that turns it into HTTP
 //! * [`snapshot`]: the immutable compiled settings a request runs with
@@ -25,8 +27,10 @@
 mod admit;
 mod attempt;
 mod body;
+mod coding;
 mod credential;
 mod deliver;
+mod dropped;
 mod exchange;
 mod failure;
 mod health;
@@ -42,6 +46,7 @@ mod resolve;
 mod retry;
 pub mod server;
 pub mod snapshot;
+mod translating;
 mod unified;
 mod upstream;
 mod watch;

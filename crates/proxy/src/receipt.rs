@@ -112,6 +112,7 @@ impl Receipt {
             trace_id: options.trace_id.take(),
             simulated: false,
             attempts: Vec::new(),
+            dropped: Vec::new(),
         };
         Self {
             record: Box::new(record),
@@ -143,6 +144,14 @@ impl Receipt {
     /// Whether there will be a log entry under [`Receipt::id`].
     pub(crate) fn is_collected(&self) -> bool {
         self.collect
+    }
+
+    /// Names what a translation could not carry.
+    pub(crate) fn dropped(&mut self, names: &[String]) {
+        if !names.is_empty() {
+            self.shared.dropped.count(names);
+            self.record.dropped.extend_from_slice(names);
+        }
     }
 
     pub(crate) fn called_by(&mut self, token_id: Option<String>) {

@@ -25,6 +25,7 @@ use tokio::sync::watch;
 use tokio::task::LocalSet;
 
 use crate::body::Body;
+use crate::dropped::DroppedFields;
 use crate::exchange;
 use crate::plan::malformed;
 use crate::reply;
@@ -49,6 +50,7 @@ pub struct Shared {
     events: std::sync::mpsc::SyncSender<Event>,
     tls: Arc<TlsSetup>,
     connections: AtomicUsize,
+    pub(crate) dropped: DroppedFields,
 }
 
 /// How the server listens and how long it drains.
@@ -106,6 +108,7 @@ impl Shared {
             events,
             tls: Arc::default(),
             connections: AtomicUsize::new(0),
+            dropped: DroppedFields::default(),
         }
     }
 
@@ -121,6 +124,12 @@ impl Shared {
 
     pub fn journal(&self) -> &Journal {
         &self.journal
+    }
+
+    /// Fields that translations could not carry since the start, and how often. Bounded; the rarest late-comers are
+    /// counted together as `other`.
+    pub fn dropped_fields(&self) -> Vec<(String, u64)> {
+        self.dropped.counts()
     }
 
     /// Open client connections.

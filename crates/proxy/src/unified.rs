@@ -47,6 +47,7 @@ impl<'a> Exchange<'a> {
         let stream = peeked.stream.unwrap_or(false);
         let spoken = spoken_by(provider, &model, dialect)?;
         let request = self.request(&body, &peeked, &model, dialect, spoken)?;
+        self.receipt.dropped(&request.dropped);
         let path = endpoint(provider, spoken, stream, &model, &credential)?;
         let query = (spoken == Dialect::GeminiGenerate && stream).then_some("alt=sse");
         let target =

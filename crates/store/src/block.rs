@@ -64,6 +64,7 @@ const PRICE_FORMULA: u64 = 32;
 const TRACE_ID: u64 = 64;
 const FIRST_BYTE: u64 = 128;
 const ATTEMPTS: u64 = 256;
+const DROPPED: u64 = 512;
 
 fn pack_details(raw: &mut Vec<u8>, record: &LogRecord) {
     let flag = |set: bool, bit: u64| if set { bit } else { 0 };
@@ -77,7 +78,8 @@ fn pack_details(raw: &mut Vec<u8>, record: &LogRecord) {
             | flag(record.price_formula.is_some(), PRICE_FORMULA)
             | flag(record.trace_id.is_some(), TRACE_ID)
             | flag(record.first_byte_ms.is_some(), FIRST_BYTE)
-            | flag(!record.attempts.is_empty(), ATTEMPTS),
+            | flag(!record.attempts.is_empty(), ATTEMPTS)
+            | flag(!record.dropped.is_empty(), DROPPED),
     );
     put_text(raw, record.account.as_bytes());
     put_text(raw, record.dialect.map_or("", Dialect::name).as_bytes());
@@ -111,6 +113,10 @@ fn pack_details(raw: &mut Vec<u8>, record: &LogRecord) {
     if !record.attempts.is_empty() {
         // Rare, and read by people only.
         put_text(raw, &serde_json::to_vec(&record.attempts).unwrap_or_default());
+    }
+    if !record.dropped.is_empty() {
+        put_number(raw, record.dropped.len() as u64);
+        record.dropped.iter().for_each(|name| put_text(raw, name.as_bytes()));
     }
 }
 
@@ -150,6 +156,11 @@ fn unpack_details(raw: &mut &[u8], record: &mut LogRecord) -> Option<()> {
     record.response_head = text(raw)?;
     if has(ATTEMPTS) {
         record.attempts = serde_json::from_slice(bytes(raw)?).unwrap_or_default();
+    }
+    if has(DROPPED) {
+        for _ in 0..number(raw)? {
+            record.dropped.push(text(raw)?);
+        }
     }
     Some(())
 }

@@ -36,6 +36,9 @@ use thiserror::Error;
 
 use crate::Dialect;
 
+/// The version of Anthropic's API as Vertex names it, in the body's field `anthropic_version`.
+pub const VERTEX_VERSION: &str = "vertex-2023-10-16";
+
 /// Facts about the model and the provider a request goes to; the caller takes them from its catalogue.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Target<'a> {
@@ -43,6 +46,8 @@ pub struct Target<'a> {
     pub model: &'a str,
     /// Whether the answer is to be streamed.
     pub stream: bool,
+    /// Anthropic on Vertex: the model is named in the path, and the body has [`VERTEX_VERSION`] in its place.
+    pub model_in_path: bool,
     /// The most output tokens the model can give, if known.
     pub max_output: Option<u64>,
     /// OpenAI Chat: the model wants `max_completion_tokens` and refuses `max_tokens`.

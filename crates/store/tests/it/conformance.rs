@@ -182,6 +182,7 @@ mod checks {
         full.outcome = Outcome::UpstreamBroken;
         full.request_size = u64::from(u32::MAX) * 3;
         (full.step, full.custom_cost, full.cached, full.simulated) = (3, true, true, true);
+        full.dropped = vec!["seed".into(), "tools[].odd, \"ünïcode\"".into()];
         let mut bare = record(2);
         (bare.dialect, bare.usage, bare.cost_nano_usd, bare.first_byte_ms) = (None, None, None, None);
         (bare.raw_usage, bare.price_id, bare.price_formula, bare.trace_id) = (None, None, None, None);

@@ -77,6 +77,7 @@ pub(crate) fn record(number: u64) -> LogRecord {
         trace_id: Some("0af7651916cd43dd8448eb211c80319c".into()),
         simulated: false,
         attempts: Vec::new(),
+        dropped: Vec::new(),
     }
 }
 

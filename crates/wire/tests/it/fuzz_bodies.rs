@@ -162,6 +162,7 @@ fn target(known: u8) -> Target<'static> {
     Target {
         model: "the-model",
         stream: is_known(0),
+        model_in_path: is_known(2) && is_known(0),
         max_output: is_known(1).then_some(4000),
         takes_max_completion_tokens: is_known(2),
         adaptive_thinking: is_known(3),

@@ -11,6 +11,7 @@
 //! * `plan`: body facts and settings → target, without I/O
 //! * `credential`: which key the provider sees (`credential/aws`, `credential/google` for signed ones)
 //! * `unified`: the same for `/compat` and its kin, where the body names the provider; `models` lists what it takes
+//! * `place` and `facts`: where a provider serves a model, and what translation has to know of it
 //! * `retry`: the call made again if it fails in a way that may pass
 //! * `attempt`: one upstream call
 //! * `health`: how each target has fared of late
@@ -32,11 +33,13 @@ mod credential;
 mod deliver;
 mod dropped;
 mod exchange;
+mod facts;
 mod failure;
 mod health;
 mod inbound;
 mod models;
 mod options;
+mod place;
 mod plan;
 mod realtime;
 mod receipt;
@@ -54,5 +57,5 @@ mod watch;
 pub use health::TargetHealth;
 pub use server::{Aside, Event, Server, ServerError, ServerOptions, Shared};
 pub use snapshot::{Key, Snapshot, SnapshotParts, Token};
-pub use unified::facts as model_facts;
+pub use facts::facts as model_facts;
 pub use upstream::trusted_roots;

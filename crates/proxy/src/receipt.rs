@@ -163,6 +163,11 @@ impl Receipt {
         path.clone_into(&mut self.record.path);
     }
 
+    /// The model a call of the unified API names, so that the log knows it however the call ends.
+    pub(crate) fn asked_for(&mut self, model: &str) {
+        model[..model.floor_char_boundary(256)].clone_into(&mut self.record.model);
+    }
+
     pub(crate) fn planned(&mut self, target: &crate::plan::Target, model: Option<&str>, stream: bool) {
         self.record.dialect = target.dialect;
         self.record.simulated = target.simulated;

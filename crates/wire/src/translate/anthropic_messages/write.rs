@@ -7,7 +7,7 @@ use crate::translate::dropped::Field;
 use crate::translate::json::{self, Array, Object};
 use crate::translate::media::text_of_base64;
 use crate::translate::tools::plain_id;
-use crate::translate::{BadRequest, Writing};
+use crate::translate::{BadRequest, VERTEX_VERSION, Writing};
 
 use super::options::{write_options, write_tools};
 use super::thinking::{max_tokens, thinking};

@@ -14,6 +14,7 @@ use crate::failure::Failure;
 use crate::receipt::Receipt;
 use crate::relay::Relay;
 use crate::reply;
+use crate::run;
 use crate::translating::Translating;
 use crate::upstream::Answer;
 
@@ -37,12 +38,14 @@ impl Delivery {
     pub(crate) async fn deliver(self, receipt: Receipt, idle: Duration) -> Response<Body> {
         static SIMULATED: HeaderName = HeaderName::from_static("cf-aig-simulated");
         static DROPPED: HeaderName = HeaderName::from_static("cf-aig-dropped");
-        let Self { mut answer, simulated, translation, mut dropped } = self;
+        let Self { mut answer, simulated, translation, mut dropped, enveloped } = self;
         for name in &HOP_BY_HOP {
             answer.headers.remove(name);
         }
         let mut response = match translation {
-            None => relayed(answer, |body| Relay::new(body, receipt, idle)),
+            None if !enveloped || is_stream(&answer) => {
+                relayed(answer, |body| Relay::new(body, receipt, idle))
+            }
             Some(context) if is_stream(&answer) => {
                 match (StreamTranslator::new(context), Coding::of(&answer.headers)) {
                     (Some(translator), Some(coding)) => {
@@ -57,7 +60,7 @@ impl Delivery {
                     ),
                 }
             }
-            Some(context) => match whole(answer, context, receipt, idle).await {
+            context => match whole(answer, context.as_ref(), enveloped, receipt, idle).await {
                 Ok((response, lost)) => {
                     dropped.extend(lost);
                     response
@@ -68,7 +71,7 @@ impl Delivery {
         if simulated {
             response.headers_mut().insert(&SIMULATED, HeaderValue::from_static("true"));
         }
-        if let (false, Ok(names)) = (dropped.is_empty(), HeaderValue::from_str(&dropped.join(", "))) {
+        if let (false, Ok(names)) = (dropped.is_empty(), HeaderValue::from_str(&listed(&dropped))) {
             response.headers_mut().insert(&DROPPED, names);
         }
         response
@@ -82,10 +85,17 @@ fn relayed(answer: Answer, relay: impl FnOnce(crate::upstream::AnswerBody) -> Re
     response
 }
 
-/// Reads an answer to its end and translates it. The second value names what could not be carried.
+/// Names as a header can carry them; they come from clients and may hold anything.
+fn listed(names: &[String]) -> String {
+    names.join(", ").chars().map(|c| if c.is_ascii() && !c.is_ascii_control() { c } else { '?' }).collect()
+}
+
+/// Reads an answer to its end, translates it, puts it into Cloudflare's envelope, whichever is asked for. The second
+/// value names what could not be carried.
 async fn whole(
     answer: Answer,
-    context: Context,
+    context: Option<&Context>,
+    enveloped: bool,
     mut receipt: Receipt,
     idle: Duration,
 ) -> Result<(Response<Body>, Vec<String>), Response<Body>> {
@@ -99,10 +109,18 @@ async fn whole(
     let Some(plain) = coding::decoded(&headers, &theirs) else {
         return Err(refused(receipt, &unreadable(UNKNOWN_CODING)));
     };
-    match translate::response(&context, status.as_u16(), &plain) {
+    let translated = match context {
+        Some(context) => translate::response(context, status.as_u16(), &plain),
+        None => Ok(translate::Incoming { body: plain.into_owned(), dropped: Vec::new() }),
+    };
+    match translated {
         Ok(translated) => {
             receipt.complete();
-            let ours = Bytes::from(translated.body);
+            let ours = if enveloped {
+                Bytes::from(run::envelope(status, &translated.body))
+            } else {
+                Bytes::from(translated.body)
+            };
             receipt.translated(&ours);
             receipt.dropped(&translated.dropped);
             retitled(&mut headers, "application/json");
@@ -127,8 +145,9 @@ fn unreadable(cause: &str) -> Failure {
 }
 
 fn refused(mut receipt: Receipt, failure: &Failure) -> Response<Body> {
+    let manner = receipt.manner;
     receipt.failed(failure);
-    reply::failure(failure)
+    reply::told(failure, manner)
 }
 
 /// The headers of a translated body: its length and coding are no longer the provider's.

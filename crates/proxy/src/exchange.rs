@@ -6,7 +6,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use genesis_config::{Auth, GatewaySettings, Provider};
-use genesis_wire::Dialect;
 use genesis_wire::translate::Context;
 use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode, request};
@@ -23,7 +22,7 @@ use crate::plan;
 use crate::realtime::{self, Socket};
 use crate::receipt::Receipt;
 use crate::reply;
-use crate::resolve::{Surface, surface};
+use crate::resolve::{Asks, Manner, Surface, surface};
 use crate::retry::Policy;
 use crate::server::{Event, Worker};
 use crate::snapshot::{ProviderSetup, Snapshot};
@@ -36,17 +35,25 @@ pub(crate) async fn handle(worker: Rc<Worker>, mut request: Request<Incoming>) -
     let uri = head.uri.clone();
     match surface(uri.path()) {
         Surface::Provider { account, gateway, provider, rest } => {
-            let address = Address { account, gateway, provider, rest };
+            let address = Address { account, gateway, provider, rest, manner: Manner::Gateway };
             exchange(&worker, &snapshot, address, None, socket, head, body).await
         }
-        Surface::Unified { account, gateway, dialect } if head.method == Method::POST => {
-            let gateway = gateway.map_or_else(|| gateway_named(&head.headers), str::to_owned);
-            let address = Address { account, gateway: &gateway, provider: "compat", rest: "" };
-            exchange(&worker, &snapshot, address, Some(dialect), None, head, body).await
+        Surface::Unified { account, asks: Asks::Run(Some(model)), .. } if model.starts_with('@') => {
+            // A Workers AI model of Cloudflare's own: the provider's path has the same shape.
+            let (gateway, rest) = (gateway_named(&head.headers), format!("run/{model}"));
+            let (provider, manner) = ("workers-ai", Manner::Gateway);
+            let address = Address { account, gateway: &gateway, provider, rest: &rest, manner };
+            exchange(&worker, &snapshot, address, None, None, head, body).await
         }
-        Surface::Models { account, gateway, id } => {
+        Surface::Unified { account, gateway, asks, manner } if head.method == Method::POST => {
+            let gateway = gateway.map_or_else(|| gateway_named(&head.headers), str::to_owned);
+            let address = Address { account, gateway: &gateway, provider: "compat", rest: "", manner };
+            exchange(&worker, &snapshot, address, Some(asks), None, head, body).await
+        }
+        Surface::Models { account, gateway, id, manner } => {
             let gateway = gateway.map_or_else(|| gateway_named(&head.headers), str::to_owned);
             list_models(&snapshot, account, &gateway, id, head)
+                .unwrap_or_else(|failure| reply::told(&failure, manner))
         }
         Surface::Unified { .. } => reply::not_found(uri.path()),
         Surface::Aside => worker.aside(head, body, snapshot.limits.body_bytes).await,
@@ -61,23 +68,25 @@ struct Address<'a> {
     gateway: &'a str,
     provider: &'a str,
     rest: &'a str,
+    manner: Manner,
 }
 
 async fn exchange(
     worker: &Rc<Worker>,
     snapshot: &Arc<Snapshot>,
     address: Address<'_>,
-    unified: Option<Dialect>,
+    unified: Option<Asks<'_>>,
     socket: Option<Socket>,
     head: request::Parts,
     body: Incoming,
 ) -> Response<Body> {
     let gateway = match plan::gateway(snapshot, address.account, address.gateway) {
         Ok(gateway) => Arc::clone(gateway),
-        Err(failure) => return reply::failure(&failure), // there is no gateway to log it under
+        Err(failure) => return reply::told(&failure, address.manner), // there is no gateway to log it under
     };
     let mut options = Options::read(&head.headers);
-    let receipt = Receipt::open(&worker.shared, snapshot, &head, address.account, &gateway, &mut options);
+    let mut receipt = Receipt::open(&worker.shared, snapshot, &head, address.account, &gateway, &mut options);
+    receipt.manner = address.manner;
     let mut marks = Marks::new(&receipt);
     let mut exchange = Exchange { worker, snapshot, gateway, address, options, receipt };
     let answered = exchange.run(unified, head, body).await.and_then(|delivery| delivery.expected(&socket));
@@ -91,7 +100,7 @@ async fn exchange(
             realtime::open(worker, socket, answer, exchange.receipt, snapshot.patience.idle)
         }
         Ok(delivery) => delivery.deliver(exchange.receipt, snapshot.patience.idle).await,
-        Err(failure) => reply::failure(&failure),
+        Err(failure) => reply::told(&failure, address.manner),
     };
     marks.put(response.headers_mut());
     response
@@ -113,6 +122,8 @@ pub(crate) struct Call<'a> {
     pub(crate) translation: Option<Context>,
     /// What the request's translation could not carry.
     pub(crate) dropped: Vec<String>,
+    /// The answer goes into Cloudflare's REST envelope.
+    pub(crate) enveloped: bool,
 }
 
 /// A provider's answer that has begun, and what is to be done with it.
@@ -123,6 +134,8 @@ pub(crate) struct Delivery {
     pub(crate) translation: Option<Context>,
     /// What the request's translation could not carry.
     pub(crate) dropped: Vec<String>,
+    /// The answer goes into Cloudflare's REST envelope.
+    pub(crate) enveloped: bool,
 }
 
 impl Delivery {
@@ -152,13 +165,10 @@ fn list_models(
     gateway: &str,
     id: Option<&str>,
     mut head: request::Parts,
-) -> Response<Body> {
-    let admitted = plan::gateway(snapshot, account, gateway)
-        .and_then(|gateway| admit(snapshot, gateway, &mut head.headers, None, now_ms()));
-    match admitted {
-        Ok(_) => models::answer(snapshot, id),
-        Err(failure) => reply::failure(&failure),
-    }
+) -> Result<Response<Body>, Failure> {
+    let gateway = plan::gateway(snapshot, account, gateway)?;
+    admit(snapshot, gateway, &mut head.headers, None, now_ms())?;
+    models::answer(snapshot, id)
 }
 
 pub(crate) struct Exchange<'a> {
@@ -178,7 +188,7 @@ impl<'a> Exchange<'a> {
     /// The way of every call: admit, plan, send.
     async fn run(
         &mut self,
-        unified: Option<Dialect>,
+        unified: Option<Asks<'_>>,
         mut head: request::Parts,
         body: Incoming,
     ) -> Result<Delivery, Failure> {
@@ -190,7 +200,7 @@ impl<'a> Exchange<'a> {
         let key_in_query = query_key.own;
         let call = match unified {
             None => self.call_by_path(&caller, head, query, key_in_query, body).await?,
-            Some(dialect) => self.call_by_model(&caller, &head.headers, body, dialect).await?,
+            Some(asks) => self.call_by_model(&caller, &head.headers, body, asks).await?,
         };
         self.send(call).await
     }
@@ -232,6 +242,7 @@ impl<'a> Exchange<'a> {
             policy: Policy::of(&self.options, &self.gateway),
             translation: None,
             dropped: Vec::new(),
+            enveloped: false,
         })
     }
 

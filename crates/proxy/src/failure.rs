@@ -21,6 +21,7 @@ pub(crate) enum Code {
     BodyTooLarge = 9413,
     HeadersTooLarge = 9431,
     Misconfigured = 9500,
+    NotOffered = 9501,
 }
 
 /// A refusal or a failed attempt. `message` and `description` are for the caller and hold no secret;

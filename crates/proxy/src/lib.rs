@@ -11,6 +11,7 @@
 //! * `plan`: body facts and settings → target, without I/O
 //! * `credential`: which key the provider sees (`credential/aws`, `credential/google` for signed ones)
 //! * `unified`: the same for `/compat` and its kin, where the body names the provider; `models` lists what it takes
+//! * `run`: Cloudflare's `/ai/run`, a unified call in other clothes
 //! * `place` and `facts`: where a provider serves a model, and what translation has to know of it
 //! * `retry`: the call made again if it fails in a way that may pass
 //! * `attempt`: one upstream call
@@ -47,6 +48,7 @@ mod relay;
 mod reply;
 mod resolve;
 mod retry;
+mod run;
 pub mod server;
 pub mod snapshot;
 mod translating;

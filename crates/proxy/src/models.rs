@@ -7,7 +7,6 @@ use serde::Serialize;
 
 use crate::body::Body;
 use crate::failure::{Code, Failure};
-use crate::reply;
 use crate::snapshot::Snapshot;
 
 #[derive(Serialize)]
@@ -52,20 +51,20 @@ impl<'a> Model<'a> {
 }
 
 /// All models of providers that can be called, or the one of this id.
-pub(crate) fn answer(snapshot: &Snapshot, id: Option<&str>) -> Response<Body> {
+pub(crate) fn answer(snapshot: &Snapshot, id: Option<&str>) -> Result<Response<Body>, Failure> {
     let Some(id) = id else {
-        return json(&List { object: "list", data: callable(snapshot).collect() });
+        return Ok(json(&List { object: "list", data: callable(snapshot).collect() }));
     };
     let id = id.replace("%2F", "/").replace("%2f", "/");
-    match one(snapshot, &id) {
-        Some(model) => json(&model),
-        None => reply::failure(&Failure::refused(
+    let found = one(snapshot, &id).ok_or_else(|| {
+        Failure::refused(
             StatusCode::NOT_FOUND,
             Code::NotFound,
             "Model not found",
             "GET …/models lists what is known; a model that is not listed may be callable all the same",
-        )),
-    }
+        )
+    })?;
+    Ok(json(&found))
 }
 
 /// Models known by price, by ability or from the configuration, of providers that have a key or need none.

@@ -25,6 +25,7 @@ use crate::admit::bare;
 use crate::credential::Credential;
 use crate::failure::Failure;
 use crate::options::{Options, is_secret};
+use crate::resolve::Manner;
 use crate::server::Shared;
 use crate::snapshot::Snapshot;
 use crate::upstream::Tee;
@@ -57,6 +58,8 @@ pub(crate) struct Receipt {
     settled: bool,
     /// Something was used that the price table's figures do not cover.
     unpriced: bool,
+    /// How the gateway's own errors are told on this call's surface.
+    pub(crate) manner: Manner,
     /// When the attempt under way began, after `started`.
     attempt_began_ms: u32,
 }
@@ -129,6 +132,7 @@ impl Receipt {
             watch: Watch::Blind,
             settled: false,
             unpriced: false,
+            manner: Manner::default(),
             attempt_began_ms: 0,
         }
     }
@@ -163,7 +167,7 @@ impl Receipt {
         path.clone_into(&mut self.record.path);
     }
 
-    /// The model a call of the unified API names, so that the log knows it however the call ends.
+    /// The model a call names before anything else is known, so that the log has it however the call ends.
     pub(crate) fn asked_for(&mut self, model: &str) {
         model[..model.floor_char_boundary(256)].clone_into(&mut self.record.model);
     }
@@ -175,11 +179,6 @@ impl Receipt {
         if let Some(model) = model.or(target.model.as_deref()) {
             self.record.model = model[..model.floor_char_boundary(256)].to_owned();
         }
-    }
-
-    /// The model a request without a body names.
-    pub(crate) fn asked_for(&mut self, model: &str) {
-        model[..model.floor_char_boundary(256)].clone_into(&mut self.record.model);
     }
 
     /// With which credential the call is made. Its text is remembered, to be masked where a provider repeats it.
@@ -369,7 +368,7 @@ impl Receipt {
         self.record.error = format!("{}: {detail}", failure.message);
         "application/json".clone_into(&mut self.record.response_content_type);
         self.response = Capture::new(if self.collect_payload { BODY_LIMIT } else { 0 });
-        self.response.push(&crate::reply::envelope(failure));
+        self.response.push(&crate::reply::envelope(failure, self.manner));
         self.settle(failure.outcome);
     }
 

@@ -28,8 +28,19 @@ const DISCARDED_WITHIN: Duration = Duration::from_millis(500);
 impl Exchange<'_> {
     /// Makes a call, again if it fails in a way that may pass. What comes back is the last attempt's.
     pub(crate) async fn persist(&mut self, call: Call<'_>) -> Result<Delivery, Failure> {
-        let Call { provider, setup, target, method, headers, credential, body, policy, translation, dropped } =
-            call;
+        let Call {
+            provider,
+            setup,
+            target,
+            method,
+            headers,
+            credential,
+            body,
+            policy,
+            translation,
+            dropped,
+            enveloped,
+        } = call;
         let attempt = Attempt { provider, setup, target: &target, method, headers: &headers, credential };
         let attempts = if matches!(body, Outgoing::Streamed(_)) { 1 } else { policy.attempts };
         let (pool, patience) = (&self.worker.pool, self.snapshot.patience);
@@ -55,7 +66,7 @@ impl Exchange<'_> {
             tokio::time::sleep(pause).await;
             self.receipt.attempt_begins();
         };
-        Ok(Delivery { answer, simulated: target.simulated, translation, dropped })
+        Ok(Delivery { answer, simulated: target.simulated, translation, dropped, enveloped })
     }
 
     /// Notes an attempt that is not what the client gets. What its answer says about usage is costed all the same.

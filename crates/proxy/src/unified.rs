@@ -20,7 +20,9 @@ use crate::failure::{Code, Failure};
 use crate::inbound::collect_json;
 use crate::place::Place;
 use crate::plan::{self, malformed};
+use crate::resolve::Asks;
 use crate::retry::Policy;
+use crate::run;
 use crate::upstream::Outgoing;
 
 impl<'a> Exchange<'a> {
@@ -30,16 +32,25 @@ impl<'a> Exchange<'a> {
         caller: &Caller,
         client: &HeaderMap,
         body: Incoming,
-        dialect: Dialect,
+        asks: Asks<'_>,
     ) -> Result<Call<'a>, Failure> {
         let snapshot = self.snapshot;
-        let body = collect_json(body, &snapshot.limits).await?;
+        let mut body = collect_json(body, &snapshot.limits).await?;
         self.receipt.request_body(&body);
+        if let Asks::Run(model) = asks {
+            let (model, input) = run::unwrapped(&body, model)?;
+            body = run::request(&input, &model)?;
+        }
         let peeked =
             peek(&body).map_err(|error| malformed(format!("the body is not a JSON object: {error}")))?;
         let (slug, named) = self.model(&peeked)?;
         self.receipt.asked_for(&named);
-        let (provider, setup) = self.provider(&slug, called(dialect), caller)?;
+        let (provider, setup) = self.provider(&slug, called(asks), caller)?;
+        let dialect = match asks {
+            Asks::Answer(dialect) => dialect,
+            Asks::TokenCount => Dialect::AnthropicMessages,
+            Asks::Run(_) => run::dialect(provider, &named, &body)?,
+        };
         let place = Place::read(provider, &named)?;
         let credential = match credential::own_key(provider, client) {
             Some(own) => own,
@@ -47,9 +58,12 @@ impl<'a> Exchange<'a> {
         };
         let stream = peeked.stream.unwrap_or(false);
         let spoken = spoken_by(provider, place.model, dialect)?;
+        let mut path = place.path(provider, spoken, stream, &credential)?;
+        if asks == Asks::TokenCount {
+            path = token_count(provider, spoken, &path)?;
+        }
         let request = self.request(&body, &peeked, provider, place.model, dialect, spoken)?;
         self.receipt.dropped(&request.dropped);
-        let path = place.path(provider, spoken, stream, &credential)?;
         let query = (spoken == Dialect::GeminiGenerate && stream).then_some("alt=sse");
         let target =
             plan::target(snapshot, provider, setup, self.account(), &path, query, &HeaderMap::new())?;
@@ -66,6 +80,7 @@ impl<'a> Exchange<'a> {
             policy: Policy::of(&self.options, &self.gateway),
             translation: request.context,
             dropped: request.dropped,
+            enveloped: matches!(asks, Asks::Run(_)),
         })
     }
 
@@ -138,14 +153,33 @@ impl<'a> Exchange<'a> {
 }
 
 /// The path as the log shows it, whichever surface it came through.
-fn called(dialect: Dialect) -> &'static str {
-    match dialect {
-        Dialect::OpenAiChat => "chat/completions",
-        Dialect::OpenAiEmbeddings => "embeddings",
-        Dialect::OpenAiResponses => "responses",
-        Dialect::AnthropicMessages => "messages",
-        other => other.name(),
+fn called(asks: Asks<'_>) -> &'static str {
+    match asks {
+        Asks::Answer(Dialect::OpenAiChat) => "chat/completions",
+        Asks::Answer(Dialect::OpenAiEmbeddings) => "embeddings",
+        Asks::Answer(Dialect::OpenAiResponses) => "responses",
+        Asks::Answer(Dialect::AnthropicMessages) => "messages",
+        Asks::Answer(other) => other.name(),
+        Asks::TokenCount => "messages/count_tokens",
+        Asks::Run(_) => "run",
     }
+}
+
+/// Where tokens are counted. Only Anthropic's own API counts what it would be sent: elsewhere a count would be of another
+/// request, or a guess.
+fn token_count(provider: &Provider, spoken: Dialect, path: &str) -> Result<String, Failure> {
+    if spoken == Dialect::AnthropicMessages && path.ends_with("/messages") {
+        return Ok(format!("{path}/count_tokens"));
+    }
+    Err(Failure::refused(
+        StatusCode::NOT_IMPLEMENTED,
+        Code::NotOffered,
+        "Tokens cannot be counted for this model",
+        format!(
+            "{} does not count the tokens of Anthropic requests; ask for a model of provider anthropic",
+            provider.slug
+        ),
+    ))
 }
 
 /// A request as the provider is to hear it.

@@ -456,3 +456,102 @@ fn a_refused_call_is_logged_with_the_model_it_asked_for() {
     let record = &gateway.log(1)[0];
     assert_eq!((record.provider.as_str(), record.model.as_str()), ("anthropic", "claude-sonnet-4-5"));
 }
+
+#[test]
+fn tokens_are_counted_by_anthropic_or_not_at_all() {
+    let upstream = Upstream::start();
+    let gateway = keyed(&upstream.url());
+    let ask = |path: &str, model: &str| {
+        let body = json!({"model":model,"messages":[{"role":"user","content":"x"}]}).to_string();
+        gateway.post(path, &[("x-api-key", &gateway.token), ("cf-aig-gateway-id", "gw")], body.as_bytes())
+    };
+    let json = "content-type: application/json\r\n";
+    let rest = "/client/v4/accounts/acct/ai/v1/messages/count_tokens";
+    for path in ["/v1/messages/count_tokens", "/v1/acct/gw/compat/v1/messages/count_tokens", rest] {
+        upstream.will_say(answer("200 OK", json, br#"{"input_tokens": 14}"#));
+        let reply = ask(path, "anthropic/claude-sonnet-4-5");
+        assert_eq!((reply.status, reply.body.as_slice()), (200, br#"{"input_tokens": 14}"#.as_slice()));
+        let request = upstream.request_text();
+        assert!(request.starts_with("POST /v1/messages/count_tokens HTTP/1.1\r\n"), "{request}");
+        assert!(request.ends_with(r#""model":"claude-sonnet-4-5"}"#), "{request}");
+    }
+    assert_eq!(gateway.log(3)[0].path, "messages/count_tokens");
+    let refused = ask("/v1/messages/count_tokens", "openai/gpt-5");
+    assert_eq!(refused.status, 501);
+    let said = refused.json();
+    assert_eq!((&said["type"], &said["internalCode"]), (&json!("error"), &json!(9501)), "{said}");
+    assert!(said["error"]["message"].as_str().is_some_and(|text| text.contains("anthropic")), "{said}");
+    assert!(upstream.was_not_called());
+}
+
+#[test]
+fn run_takes_a_model_and_its_input_and_answers_in_the_rest_envelope() {
+    let simulator = Simulator::start().expect("simulator");
+    let gateway = keyed(&simulator.url());
+    let bearer = gateway.authorization();
+    let headers = [("authorization", bearer.as_str()), ("cf-aig-gateway-id", "gw")];
+    let run = |path: &str, body: &serde_json::Value| {
+        gateway.post(&format!("/client/v4/accounts/acct/ai/{path}"), &headers, body.to_string().as_bytes())
+    };
+    let messages = json!([{"role":"user","content":"hello"}]);
+    for (model, input, kind) in [
+        ("openai/gpt-5-mini", json!({"messages": messages}), ("object", "chat.completion")),
+        ("google/gemini-2.5-flash", json!({"messages": messages}), ("object", "chat.completion")),
+        ("anthropic/claude-haiku-4.5", json!({"messages": messages, "max_tokens": 50}), ("type", "message")),
+        ("openai/text-embedding-3-small", json!({"input": "x"}), ("object", "list")),
+    ] {
+        let wrapped = run("run", &json!({"model": model, "input": input}));
+        let said = wrapped.json();
+        assert_eq!((wrapped.status, &said["success"]), (200, &json!(true)), "{model}: {said}");
+        assert_eq!((&said["errors"], &said["messages"]), (&json!([]), &json!([])));
+        assert_eq!(said["result"][kind.0], kind.1, "{model}: {said}");
+        let by_path = run(&format!("run/{model}"), &input);
+        assert_eq!(by_path.json()["result"][kind.0], kind.1, "{model}: {}", by_path.text());
+    }
+    let sent =
+        simulator.captured().into_iter().find(|sent| sent.path_and_query == "/v1/messages").expect("sent");
+    assert!(
+        String::from_utf8_lossy(&sent.body).contains("\"claude-haiku-4-5\""),
+        "dots are dashes to Anthropic"
+    );
+
+    let stream = json!({"model": "openai/gpt-5-mini", "input": {"messages": messages, "stream": true}});
+    let reply = run("run", &stream);
+    assert!(reply.header("content-type").is_some_and(|media| media.starts_with("text/event-stream")));
+    assert!(reply.text().starts_with("data: "), "{}", reply.text());
+    for (body, status) in [
+        (json!({"model": "openai/gpt-5-mini"}), 400),
+        (json!({"model": "openai/gpt-5-mini", "input": {"prompt": "x"}}), 400),
+        (json!({"model": "openai/sim-429", "input": {"messages": messages}}), 429),
+    ] {
+        let refused = run("run", &body);
+        let said = refused.json();
+        assert_eq!((refused.status, &said["success"]), (status, &json!(false)), "{body}: {said}");
+        assert!(said["errors"][0]["message"].is_string(), "{said}");
+    }
+}
+
+#[test]
+fn sdks_can_read_our_errors_where_cloudflare_has_no_such_path() {
+    let gateway = keyed("http://127.0.0.1:9");
+    let body = br#"{"model":"anthropic/x","messages":[]}"#;
+    let chat = gateway.post("/v1/chat/completions", &[], body);
+    assert_eq!(chat.status, 401);
+    let said = chat.json();
+    assert_eq!(
+        (&said["error"]["type"], &said["error"]["code"]),
+        (&json!("authentication_error"), &json!("2009"))
+    );
+    assert!(
+        said["error"]["message"].as_str().is_some_and(|text| text.contains("genesis token create")),
+        "{said}"
+    );
+    assert_eq!((&said["errors"][0]["code"], &said["internalCode"]), (&json!(2009), &json!(2009)));
+    let messages =
+        gateway.post("/client/v4/accounts/acct/ai/v1/messages", &[("cf-aig-gateway-id", "gw")], body);
+    let said = messages.json();
+    assert_eq!((&said["type"], &said["error"]["type"]), (&json!("error"), &json!("authentication_error")));
+    // Where Cloudflare documents its envelope it stays as documented.
+    let compat = gateway.post(COMPAT, &[], body).json();
+    assert_eq!((&compat["error"][0]["code"], &compat["result"]), (&json!(2009), &json!([])));
+}

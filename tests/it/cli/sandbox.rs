@@ -212,6 +212,7 @@ pub(super) fn record(number: u32) -> LogRecord {
         trace_id: None,
         simulated: false,
         attempts: Vec::new(),
+        dropped: Vec::new(),
     }
 }
 

@@ -621,6 +621,25 @@ def test_message_errors():
     assert raised.value.body["error"]["message"]
 
 
+def test_sdks_show_what_the_gateway_says():
+    """On the root short forms, which are ours, `error` is what the SDKs look into."""
+    with pytest.raises(openai.AuthenticationError) as raised:
+        openai_client(f"{HOST}/v1", api_key="none").chat.completions.create(model="openai/gpt-5-mini", messages=USER)
+    assert (raised.value.code, raised.value.type) == ("2009", "authentication_error")
+    assert "genesis token create" in raised.value.body["message"]
+    with pytest.raises(anthropic.AuthenticationError) as raised:
+        anthropic_client(api_key="none").messages.create(**HELLO)
+    assert raised.value.body["type"] == "error"
+    assert "genesis token create" in raised.value.body["error"]["message"]
+
+
+def test_tokens_are_counted_by_anthropic_alone():
+    with pytest.raises(anthropic.APIStatusError) as raised:
+        anthropic_client().messages.count_tokens(model="openai/gpt-5-mini", messages=USER)
+    assert raised.value.status_code == 501
+    assert raised.value.body["error"]["message"]
+
+
 def test_claude_through_its_own_sdk_is_untouched():
     client = anthropic_client()
     message = client.messages.create(**HELLO | {"model": CLAUDE, "system": [{"type": "text", "text": "Be brief."}]})

@@ -253,3 +253,24 @@ fn strict_tools_are_validated_by_gemini() {
     assert_eq!(mode(r#""tool_choice":"required","#), "ANY");
     assert_eq!(mode(r#""tool_choice":"none","#), "NONE");
 }
+
+#[test]
+fn several_answers_at_once_come_back_as_choices() {
+    let body = r#"{"model":"m","n":2,"messages":[{"role":"user","content":"x"}]}"#;
+    let outgoing =
+        translate::request(OpenAiChat, GeminiGenerate, body.as_bytes(), &target(false)).expect("sent");
+    let sent: Value = serde_json::from_slice(&outgoing.body).expect("JSON");
+    assert_eq!(sent["generationConfig"]["candidateCount"], 2);
+    let answer = br#"{"candidates":[{"content":{"parts":[{"text":"a"}]},"finishReason":"STOP","index":0},
+        {"content":{"parts":[{"text":"b"}]},"finishReason":"MAX_TOKENS","index":1}]}"#;
+    let told = translate::response(&outgoing.context, 200, answer).expect("translated");
+    let told: Value = serde_json::from_slice(&told.body).expect("JSON");
+    let choice =
+        |at: usize| (&told["choices"][at]["message"]["content"], &told["choices"][at]["finish_reason"]);
+    assert_eq!(choice(0), (&json!("a"), &json!("stop")));
+    assert_eq!(choice(1), (&json!("b"), &json!("length")));
+    // A stream of several has no translation, nor has Anthropic a word for it: both are told.
+    for (to, stream) in [(GeminiGenerate, true), (AnthropicMessages, false), (OpenAiResponses, false)] {
+        assert_eq!(request_to(OpenAiChat, to, body, &target(stream)).1, ["n"], "{to:?}");
+    }
+}

@@ -56,8 +56,8 @@ mod unified;
 mod upstream;
 mod watch;
 
+pub use facts::facts as model_facts;
 pub use health::TargetHealth;
 pub use server::{Aside, Event, Server, ServerError, ServerOptions, Shared};
 pub use snapshot::{Key, Snapshot, SnapshotParts, Token};
-pub use facts::facts as model_facts;
 pub use upstream::trusted_roots;

@@ -185,7 +185,7 @@ fn gateway_settings(
 /// Settings somebody made that this version reads, checks and does not act on. A limit one only believes in is worse
 /// than none.
 fn without_effect(gateway: &GatewaySettings) -> Vec<String> {
-    const EFFECTIVE: [&str; 21] = [
+    const EFFECTIVE: [&str; 22] = [
         "authentication",
         "byok_only",
         "cache_invalidate_on_update",
@@ -207,6 +207,7 @@ fn without_effect(gateway: &GatewaySettings) -> Vec<String> {
         "retry_delay",
         "retry_max_attempts",
         "spend_limits",
+        "strict_translation",
     ];
     let as_map = |settings: &GatewaySettings| match serde_json::to_value(settings) {
         Ok(serde_json::Value::Object(map)) => map,

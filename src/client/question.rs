@@ -45,11 +45,12 @@ impl Question {
 
     /// Written once as a chat completion and translated from there, whatever the provider speaks.
     pub(super) fn written(&self, target: &Target) -> Result<Written, Failure> {
+        let provider = target.maker.as_ref().unwrap_or(&target.provider);
         let facts = Facts {
             stream: true,
             max_output: target.max_output(),
             request_id: "answer",
-            ..genesis_proxy::model_facts(&target.reference.model)
+            ..genesis_proxy::model_facts(provider, &target.reference.model)
         };
         let body = serde_json::to_vec(&self.as_chat(&target.reference.model)).map_err(cannot_be_written)?;
         let outgoing = translate::request(Dialect::OpenAiChat, target.dialect, &body, &facts)

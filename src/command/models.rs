@@ -25,7 +25,7 @@ use crate::printer::{Failed, Printer};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Models {
-    /// List models with context window, price, and whether a credential was found
+    /// List models with context window, abilities, price, and whether a credential was found
     List(list::List),
     /// Show the default model, its fallbacks, and the credential each provider is called with
     Status(status::Status),

@@ -103,6 +103,9 @@ impl File {
             texts.extend(patch.base_url.as_deref().map(|text| (format!("{path}.baseUrl"), text)));
             let several = patch.base_urls.iter().enumerate();
             texts.extend(several.map(|(index, text)| (format!("{path}.baseUrls[{index}]"), text.as_str())));
+            for (name, text) in patch.parameters() {
+                texts.extend(text.map(|text| (format!("{path}.{name}"), text)));
+            }
             texts.extend(patch.api_key.as_ref().map(|text| (format!("{path}.apiKey"), text.expose_secret())));
             let headers = patch.headers.iter();
             texts.extend(headers.map(|(name, text)| (join(&format!("{path}.headers"), name), text.as_str())));
@@ -286,7 +289,21 @@ pub struct ProviderPatch {
     pub env: Option<Vec<String>>,
     /// The provider in the price table whose prices apply.
     pub price_provider: Option<String>,
+    /// Vertex: the project that pays. A service account names its own.
+    pub project: Option<String>,
+    /// Vertex, Bedrock: where the models run. A stored key may name its own.
+    pub region: Option<String>,
+    /// Azure: the resource, which is the first part of the host name.
+    pub resource: Option<String>,
     pub models: Vec<ModelEntry>,
+}
+
+impl ProviderPatch {
+    /// The fields that stand for names in a row's endpoints.
+    pub(crate) fn parameters(&self) -> [(&'static str, Option<&str>); 3] {
+        [("project", &self.project), ("region", &self.region), ("resource", &self.resource)]
+            .map(|(name, value)| (name, value.as_deref()))
+    }
 }
 
 /// Header values may be keys: only names are shown.

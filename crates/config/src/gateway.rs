@@ -90,6 +90,10 @@ pub struct GatewaySettings {
     /// Cloudflare's Secrets Store; kept for clients that set it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub store_id: Option<String>,
+    /// Ours: refuse a call of the unified API of which something would be lost in translation, instead of naming it in
+    /// `cf-aig-dropped`. Left out of answers while off, so that they are Cloudflare's.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub strict_translation: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stripe: Option<Stripe>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -129,6 +133,7 @@ impl Default for GatewaySettings {
             retry_max_attempts: None,
             spend_limits: None,
             store_id: None,
+            strict_translation: false,
             stripe: None,
             workers_ai_billing_mode: None,
             zdr: false,
@@ -235,6 +240,7 @@ pub const FIELDS: &[&str] = &[
     "retry_max_attempts",
     "spend_limits",
     "store_id",
+    "strict_translation",
     "stripe",
     "workers_ai_billing_mode",
     "zdr",

@@ -18,8 +18,8 @@
 //!
 //! Behind these: `read` (JSON5 into types, every mistake at its place), `shapes` (fields written in more than one way),
 //! `check` (rules that types cannot say), `limits` and `controls` (the parts of a gateway's settings with parts of their own),
-//! `row`, `providers` and `template` (the provider table, merging, path to URL), `price_table` and `model_name`
-//! (finding a price).
+//! `row`, `providers` and `template` (the provider table, merging, path to URL), `price_table`,
+//! `model_table`, `model_name` and `known` (what is known of a model, and the many ways its name is written).
 
 mod check;
 pub mod condition;
@@ -29,8 +29,10 @@ pub mod edit;
 pub mod environment;
 pub mod file;
 pub mod gateway;
+mod known;
 mod limits;
 mod model_name;
+mod model_table;
 pub mod money;
 pub mod policy;
 pub mod price;
@@ -52,6 +54,9 @@ pub use file::{
     CacheBlock, EnvBlock, File, GatewayBlock, LoadError, ProviderAuth, ProviderPatch, RouteBlock,
 };
 pub use gateway::{GatewayId, GatewaySettings, SemanticCache};
+pub use known::KnownModel;
+pub use model_name::dashed_claude;
+pub use model_table::{Abilities, Ability, ModelTable};
 pub use price::{Cost, Price};
 pub use price_table::PriceTable;
 pub use problem::Problem;

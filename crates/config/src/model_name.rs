@@ -22,6 +22,12 @@ pub(crate) fn candidates(model: &str) -> Vec<String> {
             add(&mut names, rest.to_owned());
         }
     }
+    // `claude-haiku-4.5`, as Cloudflare and OpenRouter write it, is `claude-haiku-4-5` to Anthropic.
+    for name in names.clone() {
+        if let Some(dashed) = dashed_claude(&name) {
+            add(&mut names, dashed);
+        }
+    }
     for name in names.clone() {
         if let Some(dashed) = dashed_date(&name) {
             add(&mut names, dashed);
@@ -34,6 +40,40 @@ pub(crate) fn candidates(model: &str) -> Vec<String> {
         }
     }
     names
+}
+
+/// The maker of a model that someone else sells, as a provider of the tables, and the maker's name for it:
+/// `openrouter`'s `anthropic/claude-x`, `aws`'s `anthropic.claude-x-v1:0`, `azure`'s `gpt-x`.
+pub(crate) fn made_by<'a>(seller: &str, name: &'a str) -> Option<(&'a str, String)> {
+    if seller == "azure" {
+        return Some(("openai", name.to_owned()));
+    }
+    if let Some(at) = name.find("claude") {
+        let model = &name[at..];
+        // Bedrock ends its names with a version of its own: `-v1:0`, `-v2`.
+        let version =
+            model.rfind("-v").filter(|at| model[at + 2..].starts_with(|c: char| c.is_ascii_digit()));
+        let model = version.map_or(model, |at| &model[..at]);
+        return Some(("anthropic", model.to_owned()));
+    }
+    let (maker, model) = name.rsplit_once('/')?;
+    let maker = match maker.rsplit('/').next()? {
+        "z-ai" | "zai-org" => "zai",
+        "deepseek-ai" => "deepseek",
+        "mistralai" => "mistral",
+        "xai" => "x-ai",
+        maker => maker,
+    };
+    Some((maker, model.to_owned()))
+}
+
+/// `claude-haiku-4.5` as `claude-haiku-4-5`: the only makers' names with dots where sellers write dashes.
+pub fn dashed_claude(name: &str) -> Option<String> {
+    let at = name.find("claude-")?;
+    let (before, model) = name.split_at(at);
+    let dotted =
+        model.as_bytes().windows(3).any(|w| w[0].is_ascii_digit() && w[1] == b'.' && w[2].is_ascii_digit());
+    dotted.then(|| format!("{before}{}", model.replace('.', "-")))
 }
 
 /// Bedrock's prefixes of cross-region inference profiles.
@@ -91,10 +131,42 @@ mod tests {
     }
 
     #[test]
+    fn sellers_names_lead_to_the_maker() {
+        for (seller, name, maker) in [
+            ("azure", "gpt-5", Some(("openai", "gpt-5"))),
+            ("aws", "us.anthropic.claude-opus-4-6-v1:0", Some(("anthropic", "claude-opus-4-6"))),
+            ("google", "claude-sonnet-4-5@20250929", Some(("anthropic", "claude-sonnet-4-5@20250929"))),
+            ("openrouter", "z-ai/glm-5", Some(("zai", "glm-5"))),
+            ("groq", "llama-3.3-70b-versatile", None),
+        ] {
+            let found = made_by(seller, name);
+            assert_eq!(
+                found.as_ref().map(|(maker, model)| (*maker, model.as_str())),
+                maker,
+                "{seller}/{name}"
+            );
+        }
+        assert_eq!(dashed_claude("claude-haiku-4.5").as_deref(), Some("claude-haiku-4-5"));
+        assert_eq!(dashed_claude("us.anthropic.claude-haiku-4-5"), None);
+    }
+
+    #[test]
     fn no_name_breaks_it() {
-        for name in ["", "/", "-", "é-2025-01-01", "日本語モデル", "models/", "a-2025-1-011", "🦀🦀🦀🦀"]
-        {
+        for name in [
+            "",
+            "/",
+            "-",
+            "é-2025-01-01",
+            "日本語モデル",
+            "models/",
+            "a-2025-1-011",
+            "🦀🦀🦀🦀",
+            "claude",
+            "claude-v",
+            "claude-é.1",
+        ] {
             candidates(name);
+            made_by("openrouter", name);
         }
     }
 }

@@ -38,6 +38,9 @@ pub struct Provider {
     /// The operator wrote the address, so it may be private. Where this is false, a private address (as of a
     /// model server on this machine) is for the egress check to refuse unless private addresses are allowed.
     pub base_url_set: bool,
+    /// Values for names in its endpoints that neither model nor key give: `project`, `region`, `resource`. May hold
+    /// `${VAR}`.
+    pub parameters: Vec<(&'static str, String)>,
     /// Models the operator described.
     pub models: Vec<ModelEntry>,
     /// The path of its realtime API, for clients that open a WebSocket on the provider alone.
@@ -156,7 +159,7 @@ impl Provider {
     /// The path, for [`Provider::upstream_url`], that serves a dialect; `None` if the provider does not speak it.
     ///
     /// Names in braces stay where `values` does not have them: `{model}`; for Bedrock `{region}`; for Vertex
-    /// also `{project}` and `{publisher}`; for Azure `{resource}` and `{deployment}`. Streaming has a path
+    /// also `{project}`; for Azure `{resource}`. Streaming has a path
     /// of its own in some dialects, and Gemini's then wants the query `alt=sse`.
     pub fn endpoint(&self, dialect: Dialect, stream: bool, values: &[(&str, &str)]) -> Option<String> {
         let (_, pattern) = self.endpoints.iter().find(|(served, _)| *served == dialect)?;
@@ -173,6 +176,11 @@ impl Provider {
             path = path.replace(&format!("{{{name}}}"), &encode_segment(value));
         }
         Some(path)
+    }
+
+    /// A value for a name in its endpoints, if the file gives one.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.parameters.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
     }
 
     /// What `model` cost at a time (milliseconds since 1970, UTC): the operator's own figure if there is one,
@@ -219,7 +227,7 @@ impl Provider {
         described.or(family.map(|(_, most)| *most)).or_else(|| self.context_window(table, model))
     }
 
-    /// The provider with `${VAR}` in its address replaced. Headers and key stay as written: they are looked up
+    /// The provider with `${VAR}` in its address and parameters replaced. Headers and key stay as written: they are looked up
     /// at each call, so that a changed `.env` takes effect.
     pub fn resolved(&self, environment: &Environment) -> Result<Self, Unresolved> {
         let mut resolved = self.clone();
@@ -228,6 +236,9 @@ impl Provider {
                 let url = environment.substitute(route.url())?;
                 *route = route.with_url(url.expose_secret().to_owned());
             }
+        }
+        for (_, value) in &mut resolved.parameters {
+            *value = environment.substitute(value)?.expose_secret().to_owned();
         }
         Ok(resolved)
     }

@@ -172,6 +172,12 @@ impl Provider {
                 problems.push(Problem::at(format!("keyAliases[{index}]"), "is empty or there already"));
             }
         }
+        for (name, value) in patch.parameters() {
+            let Some(value) = value.map(str::trim) else { continue };
+            problems.extend(self.parameter_problem(name, value));
+            merged.parameters.retain(|(other, _)| *other != name);
+            merged.parameters.push((name, value.to_owned()));
+        }
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -192,6 +198,16 @@ impl Provider {
             merged.fit_endpoints();
         }
         Ok(merged)
+    }
+
+    fn parameter_problem(&self, name: &str, value: &str) -> Option<Problem> {
+        let wanted = format!("{{{name}}}");
+        if !self.endpoints.iter().any(|(_, path)| path.contains(&wanted)) {
+            return Some(Problem::at(name, format!("{} has no use for it", self.slug)));
+        }
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
+        let is_name = !value.is_empty() && value.chars().all(plain) || value.contains("${");
+        (!is_name).then(|| Problem::at(name, "expected letters, digits, `-`, `_`, `.` and `:`"))
     }
 
     /// Makes endpoints of a row without a version rule fit its address: a version that the address ends with is not

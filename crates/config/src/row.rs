@@ -104,6 +104,7 @@ impl Row {
             api_key: None,
             provider_auth: ProviderAuth::default(),
             base_url_set: false,
+            parameters: Vec::new(),
             models: Vec::new(),
             realtime: self.realtime,
             target_header: self.target_header,

@@ -162,6 +162,9 @@ fn provider() -> Value {
                 list("Variables that may hold the key, the first one set wins", text("Name of a variable")),
             ),
             ("priceProvider", text("The provider in the price table whose prices apply")),
+            ("project", text("Vertex: the project that pays; a service account names its own")),
+            ("region", text("Vertex, Bedrock: where the models run; a stored key may name its own")),
+            ("resource", text("Azure: the resource, the first part of the host name")),
             ("models", list("Models it has, besides those of the price table", model)),
         ],
     )
@@ -370,6 +373,10 @@ fn settings() -> Value {
                 nullable(list("By token, metadata, model or provider; at most 20", rate_limit())),
             ),
             ("store_id", nullable(text("Cloudflare's Secrets Store; kept for clients that set it"))),
+            (
+                "strict_translation",
+                flag("Refuse calls of which something would be lost in translation; default false"),
+            ),
             ("stripe", nullable(stripe())),
             (
                 "workers_ai_billing_mode",

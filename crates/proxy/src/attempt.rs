@@ -8,6 +8,7 @@ use genesis_store::Fault;
 use http::header::{ACCEPT_ENCODING, CONNECTION, HOST, HeaderName, HeaderValue, UPGRADE};
 use http::{HeaderMap, Method, StatusCode};
 
+use crate::coding::readable_codings;
 use crate::credential::{Credential, SignedRequest};
 use crate::failure::Failure;
 use crate::options::stays_here;
@@ -15,7 +16,6 @@ use crate::plan::Target;
 use crate::realtime;
 use crate::snapshot::ProviderSetup;
 use crate::upstream::{self, Answer, ConnectError, Outgoing, Pool, RequestHead, SendError};
-use crate::watch::readable_codings;
 
 pub(crate) struct Attempt<'a> {
     pub(crate) provider: &'a Provider,

@@ -243,6 +243,7 @@ fn delivery(answer: Answer, call: Call<'_>) -> Delivery {
         simulated: call.target.simulated,
         translation: call.translation,
         dropped: call.dropped,
+        enveloped: call.enveloped,
     }
 }
 

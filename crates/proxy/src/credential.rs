@@ -41,10 +41,19 @@ pub(crate) enum Credential {
 }
 
 impl Credential {
-    /// The region an AWS key belongs to.
+    /// The region an AWS key belongs to, or a service account says.
     pub(crate) fn region(&self) -> Option<&str> {
         match self {
             Self::Aws(key) => key.aws().map(AwsKey::region),
+            Self::Google(key, _) => key.region(),
+            _ => None,
+        }
+    }
+
+    /// The project of a service account.
+    pub(crate) fn project(&self) -> Option<&str> {
+        match self {
+            Self::Google(key, _) => key.project(),
             _ => None,
         }
     }

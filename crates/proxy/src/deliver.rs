@@ -9,14 +9,16 @@ use http::Response;
 use http::header::{self, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
 use crate::body::Body;
+use crate::coding::{self, Coding};
 use crate::drain::{Drains, Kept};
 use crate::exchange::Delivery;
 use crate::failure::Failure;
 use crate::receipt::Receipt;
 use crate::relay::Relay;
 use crate::reply;
+use crate::run;
+use crate::translating::Translating;
 use crate::upstream::Answer;
-use crate::watch;
 
 /// Longest answer that is translated whole.
 const WHOLE_LIMIT: usize = 64 * 1024 * 1024;
@@ -43,23 +45,29 @@ impl Delivery {
     ) -> Response<Body> {
         static SIMULATED: HeaderName = HeaderName::from_static("cf-aig-simulated");
         static DROPPED: HeaderName = HeaderName::from_static("cf-aig-dropped");
-        let Self { mut answer, simulated, translation, mut dropped } = self;
+        let Self { mut answer, simulated, translation, mut dropped, enveloped } = self;
         for name in &HOP_BY_HOP {
             answer.headers.remove(name);
         }
         let mut response = match translation {
-            None => relayed(answer, drains, |body| Relay::new(body, receipt, idle)),
-            Some(context) if is_stream(&answer) => match StreamTranslator::new(context) {
-                Some(translator) => {
-                    retitled(&mut answer.headers, "text/event-stream");
-                    relayed(answer, drains, |body| Relay::translated(body, receipt, idle, translator))
+            None if !enveloped || is_stream(&answer) => {
+                relayed(answer, drains, |body| Relay::new(body, receipt, idle))
+            }
+            Some(context) if is_stream(&answer) => {
+                match (StreamTranslator::new(context), Coding::of(&answer.headers)) {
+                    (Some(translator), Some(coding)) => {
+                        retitled(&mut answer.headers, "text/event-stream");
+                        let translating = Translating::new(coding, translator);
+                        relayed(answer, drains, |body| Relay::translated(body, receipt, idle, translating))
+                    }
+                    (Some(_), None) => refused(receipt, &unreadable(UNKNOWN_CODING)),
+                    (None, _) => refused(
+                        receipt,
+                        &Failure::misconfigured("this pair of dialects has no stream translation"),
+                    ),
                 }
-                None => refused(
-                    receipt,
-                    &Failure::misconfigured("this pair of dialects has no stream translation"),
-                ),
-            },
-            Some(context) => match whole(answer, context, receipt, idle).await {
+            }
+            context => match whole(answer, context.as_ref(), enveloped, receipt, idle).await {
                 Ok((response, lost)) => {
                     dropped.extend(lost);
                     response
@@ -70,7 +78,7 @@ impl Delivery {
         if simulated {
             response.headers_mut().insert(&SIMULATED, HeaderValue::from_static("true"));
         }
-        if let (false, Ok(names)) = (dropped.is_empty(), HeaderValue::from_str(&dropped.join(", "))) {
+        if let (false, Ok(names)) = (dropped.is_empty(), HeaderValue::from_str(&listed(&dropped))) {
             response.headers_mut().insert(&DROPPED, names);
         }
         response
@@ -88,10 +96,17 @@ fn relayed(
     response
 }
 
-/// Reads an answer to its end and translates it. The second value names what could not be carried.
+/// Names as a header can carry them; they come from clients and may hold anything.
+fn listed(names: &[String]) -> String {
+    names.join(", ").chars().map(|c| if c.is_ascii() && !c.is_ascii_control() { c } else { '?' }).collect()
+}
+
+/// Reads an answer to its end, translates it, puts it into Cloudflare's envelope, whichever is asked for. The second
+/// value names what could not be carried.
 async fn whole(
     answer: Answer,
-    context: Context,
+    context: Option<&Context>,
+    enveloped: bool,
     mut receipt: Receipt,
     idle: Duration,
 ) -> Result<(Response<Body>, Vec<String>), Response<Body>> {
@@ -103,10 +118,14 @@ async fn whole(
     };
     receipt.response_piece(&theirs);
     // Asked for none, some providers use a content coding all the same.
-    let Some(plain) = watch::decoded(&headers, &theirs) else {
-        return Err(refused(receipt, &unreadable("its content coding cannot be undone")));
+    let Some(plain) = coding::decoded(&headers, &theirs) else {
+        return Err(refused(receipt, &unreadable(UNKNOWN_CODING)));
     };
-    match translate::response(&context, status.as_u16(), &plain) {
+    let translated = match context {
+        Some(context) => translate::response(context, status.as_u16(), &plain),
+        None => Ok(translate::Incoming { body: plain.into_owned(), dropped: Vec::new() }),
+    };
+    match translated {
         Ok(translated) => {
             receipt.complete();
             let cost = receipt.cost().and_then(|nano| HeaderValue::try_from(Usd(nano).to_string()).ok());
@@ -114,8 +133,13 @@ async fn whole(
                 Some(cost) => headers.insert(&COST, cost),
                 None => headers.remove(&COST), // a gateway behind this one has other prices
             };
-            let ours = Bytes::from(translated.body);
+            let ours = if enveloped {
+                Bytes::from(run::envelope(status, &translated.body))
+            } else {
+                Bytes::from(translated.body)
+            };
             receipt.translated(&ours);
+            receipt.dropped(&translated.dropped);
             retitled(&mut headers, "application/json");
             let mut response = Response::new(Body::full(ours));
             *response.status_mut() = status;
@@ -125,6 +149,8 @@ async fn whole(
         Err(bad) => Err(refused(receipt, &unreadable(&bad.to_string()))),
     }
 }
+
+const UNKNOWN_CODING: &str = "its content coding cannot be undone";
 
 fn unreadable(cause: &str) -> Failure {
     let status = http::StatusCode::BAD_GATEWAY;
@@ -136,8 +162,9 @@ fn unreadable(cause: &str) -> Failure {
 }
 
 fn refused(mut receipt: Receipt, failure: &Failure) -> Response<Body> {
+    let manner = receipt.manner;
     receipt.failed(failure);
-    reply::failure(failure)
+    reply::told(failure, manner)
 }
 
 /// The headers of a translated body: its length and coding are no longer the provider's.

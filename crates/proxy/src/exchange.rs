@@ -8,7 +8,6 @@ use bytes::Bytes;
 use genesis_config::gateway::OnDisconnect;
 use genesis_config::money::Usd;
 use genesis_config::{Auth, GatewaySettings, Provider};
-use genesis_wire::Dialect;
 use genesis_wire::translate::Context;
 use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode, request};
@@ -27,8 +26,9 @@ use crate::plan;
 use crate::realtime::{self, Socket};
 use crate::receipt::Receipt;
 use crate::reply;
-use crate::resolve::{Surface, surface};
+use crate::resolve::{Asks, Manner, Surface, surface};
 use crate::retry::Policy;
+use crate::run;
 use crate::server::{Event, Worker};
 use crate::snapshot::{ProviderSetup, Snapshot};
 use crate::unified::Asked;
@@ -83,29 +83,32 @@ async fn answer(
     let drains = outlives.then(|| worker.drains.clone());
     match surface(uri.path()) {
         Surface::Provider { account, gateway, provider, rest } => {
-            let address = Address { account, gateway, provider, rest };
+            let address = Address { account, gateway, provider, rest, manner: Manner::Gateway };
             exchange(&worker, &snapshot, address, Wanted::Path, Client { head, body, socket, drains }).await
         }
-        Surface::Unified { account, gateway, dialect } if head.method == Method::POST => {
+        Surface::Unified { account, asks: Asks::Run(Some(model)), .. } if model.starts_with('@') => {
+            // A Workers AI model of Cloudflare's own: the provider's path has the same shape.
+            let (gateway, rest) = (gateway_named(&head.headers), format!("run/{model}"));
+            let (provider, manner) = ("workers-ai", Manner::Gateway);
+            let address = Address { account, gateway: &gateway, provider, rest: &rest, manner };
+            let client = Client { head, body, socket: None, drains };
+            exchange(&worker, &snapshot, address, Wanted::Path, client).await
+        }
+        Surface::Unified { account, gateway, asks, manner } if head.method == Method::POST => {
             let gateway = gateway.map_or_else(|| gateway_named(&head.headers), str::to_owned);
-            let address = Address { account, gateway: &gateway, provider: "compat", rest: "" };
-            exchange(
-                &worker,
-                &snapshot,
-                address,
-                Wanted::Model(dialect),
-                Client { head, body, socket: None, drains },
-            )
-            .await
+            let address = Address { account, gateway: &gateway, provider: "compat", rest: "", manner };
+            let client = Client { head, body, socket: None, drains };
+            exchange(&worker, &snapshot, address, Wanted::Model(asks), client).await
         }
         Surface::Universal { account, gateway } if head.method == Method::POST => {
-            let address = Address { account, gateway, provider: "", rest: "" };
-            exchange(&worker, &snapshot, address, Wanted::Steps, Client { head, body, socket: None, drains })
-                .await
+            let address = Address { account, gateway, provider: "", rest: "", manner: Manner::Gateway };
+            let client = Client { head, body, socket: None, drains };
+            exchange(&worker, &snapshot, address, Wanted::Steps, client).await
         }
-        Surface::Models { account, gateway, id } => {
+        Surface::Models { account, gateway, id, manner } => {
             let gateway = gateway.map_or_else(|| gateway_named(&head.headers), str::to_owned);
             list_models(&snapshot, account, &gateway, id, head)
+                .unwrap_or_else(|failure| reply::told(&failure, manner))
         }
         Surface::Unified { .. } => reply::not_found(uri.path()),
         Surface::Aside => worker.aside(head, body, snapshot.limits.body_bytes).await,
@@ -120,6 +123,7 @@ pub(crate) struct Address<'a> {
     pub(crate) gateway: &'a str,
     pub(crate) provider: &'a str,
     pub(crate) rest: &'a str,
+    pub(crate) manner: Manner,
 }
 
 /// What came from the client, and what becomes of its answer.
@@ -134,11 +138,11 @@ struct Client {
 
 /// Where it is said what to call.
 #[derive(Clone, Copy)]
-enum Wanted {
+enum Wanted<'a> {
     /// In the path.
     Path,
     /// In the body, as its model.
-    Model(Dialect),
+    Model(Asks<'a>),
     /// In the body, as steps.
     Steps,
 }
@@ -147,16 +151,17 @@ async fn exchange(
     worker: &Rc<Worker>,
     snapshot: &Arc<Snapshot>,
     address: Address<'_>,
-    wanted: Wanted,
+    wanted: Wanted<'_>,
     client: Client,
 ) -> Response<Body> {
     let Client { head, body, socket, drains } = client;
     let gateway = match plan::gateway(snapshot, address.account, address.gateway) {
         Ok(gateway) => Arc::clone(gateway),
-        Err(failure) => return reply::failure(&failure), // there is no gateway to log it under
+        Err(failure) => return reply::told(&failure, address.manner), // there is no gateway to log it under
     };
     let mut options = Options::read(&head.headers);
-    let receipt = Receipt::open(&worker.shared, snapshot, &head, address.account, &gateway, &mut options);
+    let mut receipt = Receipt::open(&worker.shared, snapshot, &head, address.account, &gateway, &mut options);
+    receipt.manner = address.manner;
     let mut marks = Marks::new(&receipt);
     let mut exchange = Exchange { worker, snapshot, gateway, address, options, receipt, chosen: None };
     let answered = exchange.run(wanted, head, body).await.and_then(|delivery| delivery.expected(&socket));
@@ -170,7 +175,7 @@ async fn exchange(
             realtime::open(worker, socket, answer, exchange.receipt, snapshot.patience.idle)
         }
         Ok(delivery) => delivery.deliver(exchange.receipt, snapshot.patience.idle, drains).await,
-        Err(failure) => reply::failure(&failure),
+        Err(failure) => reply::told(&failure, address.manner),
     };
     marks.put(response.headers_mut());
     response
@@ -206,6 +211,8 @@ pub(crate) struct Call<'a> {
     pub(crate) translation: Option<Context>,
     /// What the request's translation could not carry.
     pub(crate) dropped: Vec<String>,
+    /// The answer goes into Cloudflare's REST envelope.
+    pub(crate) enveloped: bool,
 }
 
 impl Call<'_> {
@@ -233,6 +240,8 @@ pub(crate) struct Delivery {
     pub(crate) translation: Option<Context>,
     /// What the request's translation could not carry.
     pub(crate) dropped: Vec<String>,
+    /// The answer goes into Cloudflare's REST envelope.
+    pub(crate) enveloped: bool,
 }
 
 impl Delivery {
@@ -262,13 +271,10 @@ fn list_models(
     gateway: &str,
     id: Option<&str>,
     mut head: request::Parts,
-) -> Response<Body> {
-    let admitted = plan::gateway(snapshot, account, gateway)
-        .and_then(|gateway| admit(snapshot, gateway, &mut head.headers, None, now_ms()));
-    match admitted {
-        Ok(_) => models::answer(snapshot, id),
-        Err(failure) => reply::failure(&failure),
-    }
+) -> Result<Response<Body>, Failure> {
+    let gateway = plan::gateway(snapshot, account, gateway)?;
+    admit(snapshot, gateway, &mut head.headers, None, now_ms())?;
+    models::answer(snapshot, id)
 }
 
 pub(crate) struct Exchange<'a> {
@@ -290,7 +296,7 @@ impl<'a> Exchange<'a> {
     /// The way of every call: admit, plan, look into the cache, send.
     async fn run(
         &mut self,
-        wanted: Wanted,
+        wanted: Wanted<'_>,
         mut head: request::Parts,
         body: Incoming,
     ) -> Result<Delivery, Failure> {
@@ -309,10 +315,14 @@ impl<'a> Exchange<'a> {
                 call.body = self.read_body(&call.headers, body).await?;
                 cache::answer(self, &caller, call).await
             }
-            Wanted::Model(dialect) => {
-                let body = self.read_json(body).await?;
+            Wanted::Model(asks) => {
+                let mut body = self.read_json(body).await?;
+                if let Asks::Run(model) = asks {
+                    let (model, input) = run::unwrapped(&body, model)?;
+                    body = run::request(&input, &model)?;
+                }
                 let client = &head.headers;
-                let asked = Asked { client, body: &body, dialect, has_successor: false, in_steps: false };
+                let asked = Asked { client, body: &body, asks, has_successor: false, in_steps: false };
                 self.by_model(&caller, &asked).await
             }
             Wanted::Steps => {
@@ -355,6 +365,7 @@ impl<'a> Exchange<'a> {
             policy: Policy::of(&self.options, &self.gateway),
             translation: None,
             dropped: Vec::new(),
+            enveloped: false,
         })
     }
 

@@ -25,6 +25,7 @@ pub(crate) enum Code {
     BodyTooLarge = 9413,
     HeadersTooLarge = 9431,
     Misconfigured = 9500,
+    NotOffered = 9501,
     BudgetUnrecorded = 9503,
 }
 

@@ -11,6 +11,8 @@
 //! * `plan`: body facts and settings → target, without I/O
 //! * `credential`: which key the provider sees (`credential/aws`, `credential/google` for signed ones)
 //! * `unified`: the same for `/compat` and its kin, where the body names the provider; `models` lists what it takes
+//! * `run`: Cloudflare's `/ai/run`, a unified call in other clothes
+//! * `place` and `facts`: where a provider serves a model, and what translation has to know of it
 //! * `universal`: a list of steps, tried in order
 //! * `route`: a dynamic route's graph, walked from model to model
 //! * `limit`: policies, rate limits, budgets: what a call may use is taken before it is made
@@ -23,6 +25,8 @@
 //! * `drain`: what becomes of an answer whose client left
 //! * `relay`: bytes to the client, watched from a tee
 //! * `realtime`: WebSockets to a provider, once both sides agreed
+//! * `translating` and `coding`: streamed events from dialect to dialect; content codings undone
+//! * `dropped`: how often each field was lost in translation
 //! * `receipt`: the record of the exchange, finished when the body is dropped
 //! * `failure` and `reply`: what can go wrong, and the one place that turns it into HTTP
 //! * [`snapshot`]: the immutable compiled settings a request runs with
@@ -31,16 +35,20 @@ mod admit;
 mod attempt;
 mod body;
 pub mod cache;
+mod coding;
 mod credential;
 mod deliver;
 mod drain;
+mod dropped;
 mod exchange;
+mod facts;
 mod failure;
 mod health;
 mod inbound;
 mod limit;
 mod models;
 mod options;
+mod place;
 mod plan;
 mod realtime;
 mod receipt;
@@ -49,18 +57,20 @@ mod reply;
 mod resolve;
 mod retry;
 mod route;
+mod run;
 pub mod server;
 pub mod snapshot;
+mod translating;
 mod unified;
 mod universal;
 mod upstream;
 mod watch;
 
 pub use cache::{Cache, CacheSize};
+pub use facts::facts as model_facts;
 pub use health::TargetHealth;
 pub use limit::Limiter;
 pub use route::GatewayRoute;
 pub use server::{Aside, Event, Server, ServerError, ServerOptions, Shared};
 pub use snapshot::{Key, Snapshot, SnapshotParts, Token};
-pub use unified::facts as model_facts;
 pub use upstream::trusted_roots;

@@ -23,7 +23,7 @@ pub(crate) struct Options {
     /// Timeout and retries.
     pub(crate) retry: Wish,
     /// Refuse what a translation cannot carry in full.
-    pub(crate) strict: bool,
+    pub(crate) strict: Option<bool>,
     pub(crate) trace_id: Option<String>,
 }
 
@@ -54,7 +54,7 @@ impl Options {
                 "retry-delay" => options.retry.delay_ms = value.parse().ok(),
                 "backoff" => options.retry.backoff = backoff(value),
                 "request-timeout" => options.retry.timeout_ms = value.parse().ok().filter(|ms| *ms > 0),
-                "strict" => options.strict = boolean(value).unwrap_or(false),
+                "strict" => options.strict = boolean(value),
                 _ => {}
             }
         }

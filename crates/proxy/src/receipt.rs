@@ -28,6 +28,7 @@ use crate::admit::bare;
 use crate::credential::Credential;
 use crate::failure::Failure;
 use crate::options::{Options, is_secret};
+use crate::resolve::Manner;
 use crate::route::RateKey;
 use crate::server::Shared;
 use crate::snapshot::Snapshot;
@@ -65,6 +66,8 @@ pub(crate) struct Receipt {
     settled: bool,
     /// Something was used that the price table's figures do not cover.
     unpriced: bool,
+    /// How the gateway's own errors are told on this call's surface.
+    pub(crate) manner: Manner,
     /// When the attempt under way began, after `started`.
     attempt_began_ms: u32,
     /// The client has left, and the answer is read on without it.
@@ -145,6 +148,7 @@ impl Receipt {
             kept: false,
             settled: false,
             unpriced: false,
+            manner: Manner::default(),
             attempt_began_ms: 0,
             client_gone: false,
             charges: Vec::new(),
@@ -179,6 +183,7 @@ impl Receipt {
             kept: false,
             settled: false,
             unpriced: false,
+            manner: self.manner,
             attempt_began_ms: 0,
             client_gone: false,
             charges: Vec::new(),
@@ -206,6 +211,14 @@ impl Receipt {
         self.collect
     }
 
+    /// Names what a translation could not carry.
+    pub(crate) fn dropped(&mut self, names: &[String]) {
+        if !names.is_empty() {
+            self.shared.dropped.count(names);
+            self.record.dropped.extend_from_slice(names);
+        }
+    }
+
     pub(crate) fn called_by(&mut self, token_id: Option<String>) {
         self.record.token_id = token_id.unwrap_or_default();
     }
@@ -215,6 +228,11 @@ impl Receipt {
         path.clone_into(&mut self.record.path);
     }
 
+    /// The model a call names before anything else is known, so that the log has it however the call ends.
+    pub(crate) fn asked_for(&mut self, model: &str) {
+        model[..model.floor_char_boundary(256)].clone_into(&mut self.record.model);
+    }
+
     pub(crate) fn planned(&mut self, target: &crate::plan::Target, model: Option<&str>, stream: bool) {
         self.record.dialect = target.dialect;
         self.record.simulated = target.simulated;
@@ -222,11 +240,6 @@ impl Receipt {
         if let Some(model) = model.or(target.model.as_deref()) {
             self.record.model = model[..model.floor_char_boundary(256)].to_owned();
         }
-    }
-
-    /// The model a request without a body names.
-    pub(crate) fn asked_for(&mut self, model: &str) {
-        model[..model.floor_char_boundary(256)].clone_into(&mut self.record.model);
     }
 
     /// With which credential the call is made. Its text is remembered, to be masked where a provider repeats it.
@@ -387,7 +400,7 @@ impl Receipt {
         self.record.error = format!("{}: {detail}", failure.message);
         "application/json".clone_into(&mut self.record.response_content_type);
         self.response = Capture::new(if self.collect_payload { BODY_LIMIT } else { 0 });
-        self.response.push(&crate::reply::envelope(failure));
+        self.response.push(&crate::reply::envelope(failure, self.manner));
         self.settle(failure.outcome);
     }
 

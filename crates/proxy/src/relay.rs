@@ -6,11 +6,11 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use genesis_wire::translate::StreamTranslator;
 use tokio::time::Sleep;
 
 use crate::body::Broken;
 use crate::receipt::Receipt;
+use crate::translating::Translating;
 use crate::upstream::AnswerBody;
 use crate::upstream::broadcast::Lingering;
 
@@ -26,7 +26,7 @@ pub(crate) struct Relay {
     finished: bool,
     breaking: Breaking,
     /// Set if client and provider speak different dialects.
-    translator: Option<Box<StreamTranslator>>,
+    translator: Option<Box<Translating>>,
 }
 
 /// How far an answer that broke off has got in telling the client.
@@ -62,7 +62,7 @@ impl Relay {
         answer: AnswerBody,
         receipt: Receipt,
         idle: Duration,
-        translator: StreamTranslator,
+        translator: Translating,
     ) -> Self {
         let translator = Some(Box::new(translator));
         let last_piece = Instant::now();
@@ -164,7 +164,9 @@ impl Relay {
                     if self.timer.is_some() {
                         self.last_piece = Instant::now();
                     }
-                    translator.push(&piece, &mut out);
+                    if translator.push(&piece, &mut out).is_err() {
+                        return self.cut(cx, out, "the provider's answer could not be unpacked");
+                    }
                     let ended = self.answer.is_finished();
                     if ended {
                         translator.finish(&mut out);
@@ -186,15 +188,7 @@ impl Relay {
                     }
                 }
                 Poll::Ready(Some(Err(error))) => {
-                    let cause = error.to_string();
-                    translator.broken(&mut out, "the provider's answer broke off");
-                    self.receipt.broken(&cause);
-                    // The client's own error event first; the transfer breaks after it.
-                    self.breaking = Breaking::AfterThis;
-                    if out.is_empty() {
-                        return self.breaks(cx);
-                    }
-                    return Poll::Ready(Some(Ok(out.into())));
+                    return self.cut(cx, out, &error.to_string());
                 }
                 Poll::Ready(None) => {
                     translator.finish(&mut out);
@@ -211,6 +205,24 @@ impl Relay {
                 Poll::Pending => return self.poll_idle(cx),
             }
         }
+    }
+
+    /// The client gets what could be read and an error event of its own dialect; the transfer breaks after it.
+    fn cut(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut out: Vec<u8>,
+        cause: &str,
+    ) -> Poll<Option<Result<Bytes, Broken>>> {
+        if let Some(translator) = &mut self.translator {
+            translator.broken(&mut out, "the provider's answer broke off");
+        }
+        self.receipt.broken(cause);
+        self.breaking = Breaking::AfterThis;
+        if out.is_empty() {
+            return self.breaks(cx);
+        }
+        Poll::Ready(Some(Ok(out.into())))
     }
 
     /// The client has been told of an error in its own dialect; the transfer breaks after it, and the provider is not

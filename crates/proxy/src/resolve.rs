@@ -17,13 +17,15 @@ pub(crate) enum Surface<'a> {
     Unified {
         account: &'a str,
         gateway: Option<&'a str>,
-        dialect: Dialect,
+        asks: Asks<'a>,
+        manner: Manner,
     },
     /// The models that can be called there; all, or one.
     Models {
         account: &'a str,
         gateway: Option<&'a str>,
         id: Option<&'a str>,
+        manner: Manner,
     },
     /// `/v1/{account}/{gateway}`: the universal endpoint.
     Universal {
@@ -33,6 +35,28 @@ pub(crate) enum Surface<'a> {
     /// Health, management API, dashboard: answered beside the data plane.
     Aside,
     Unknown,
+}
+
+/// What the body of a call of the unified API is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Asks<'a> {
+    /// A request in this dialect, to be answered.
+    Answer(Dialect),
+    /// An Anthropic Messages request whose tokens are to be counted.
+    TokenCount,
+    /// `{model, input}`, or the input of the model in the path. The answer goes into Cloudflare's envelope.
+    Run(Option<&'a str>),
+}
+
+/// How the gateway's own errors are told.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Manner {
+    /// Cloudflare's data-plane envelope, where `error` is a list.
+    #[default]
+    Gateway,
+    /// The same, but `error` is what an SDK of this dialect reads, and the list is called `errors`, as on Cloudflare's
+    /// REST API. For paths Cloudflare's gateway does not have.
+    Client(Dialect),
 }
 
 pub(crate) fn surface(path: &str) -> Surface<'_> {
@@ -45,7 +69,7 @@ pub(crate) fn surface(path: &str) -> Surface<'_> {
             _ => Surface::Unknown,
         };
     };
-    if let Some(surface) = endpoint(rest, ROOT_ACCOUNT, Some("default")) {
+    if let Some(surface) = endpoint(rest, ROOT_ACCOUNT, Some("default"), true) {
         return surface;
     }
     let (account, rest) = split(rest);
@@ -59,7 +83,7 @@ pub(crate) fn surface(path: &str) -> Surface<'_> {
     }
     if provider == "compat" {
         let endpoint_of = rest.strip_prefix("v1/").unwrap_or(rest);
-        return endpoint(endpoint_of, account, Some(gateway)).unwrap_or(Surface::Unknown);
+        return endpoint(endpoint_of, account, Some(gateway), false).unwrap_or(Surface::Unknown);
     }
     Surface::Provider { account, gateway, provider, rest }
 }
@@ -67,34 +91,49 @@ pub(crate) fn surface(path: &str) -> Surface<'_> {
 /// The account of requests whose URL names none.
 const ROOT_ACCOUNT: &str = "default";
 
-/// `/client/v4/accounts/{account}/ai/v1/…`
+/// `/client/v4/accounts/{account}/ai/v1/…` and `…/ai/run`
 fn rest_api(path: &str) -> Option<Surface<'_>> {
     let (account, rest) = path.strip_prefix("/client/v4/accounts/")?.split_once('/')?;
-    endpoint(rest.strip_prefix("ai/v1/")?, account, None)
+    if let Some(model) = rest.strip_prefix("ai/run") {
+        let model = model.strip_prefix('/').filter(|model| !model.is_empty());
+        if model.is_none() && rest.trim_end_matches('/') != "ai/run" {
+            return None;
+        }
+        let manner = Manner::Client(Dialect::OpenAiChat);
+        return Some(Surface::Unified { account, gateway: None, asks: Asks::Run(model), manner });
+    }
+    endpoint(rest.strip_prefix("ai/v1/")?, account, None, true)
 }
 
-/// The dialect of a path below `compat`.
-pub(crate) fn unified_dialect(path: &str) -> Option<Dialect> {
-    match endpoint(path.strip_prefix("v1/").unwrap_or(path), "", None)? {
-        Surface::Unified { dialect, .. } => Some(dialect),
+/// What a path below `compat` asks for.
+pub(crate) fn unified_asks(path: &str) -> Option<Asks<'_>> {
+    match endpoint(path.strip_prefix("v1/").unwrap_or(path), "", None, false)? {
+        Surface::Unified { asks, .. } => Some(asks),
         _ => None,
     }
 }
 
-/// What a path after the surface's own prefix asks for.
-fn endpoint<'a>(path: &'a str, account: &'a str, gateway: Option<&'a str>) -> Option<Surface<'a>> {
-    let dialect = match path {
-        "chat/completions" => Dialect::OpenAiChat,
-        "responses" => Dialect::OpenAiResponses,
-        "embeddings" => Dialect::OpenAiEmbeddings,
-        "messages" => Dialect::AnthropicMessages,
-        "models" | "models/" => return Some(Surface::Models { account, gateway, id: None }),
+/// What a path after the surface's own prefix asks for. `for_sdks`: its errors are told in the caller's dialect.
+fn endpoint<'a>(
+    path: &'a str,
+    account: &'a str,
+    gateway: Option<&'a str>,
+    for_sdks: bool,
+) -> Option<Surface<'a>> {
+    let manner = |dialect| if for_sdks { Manner::Client(dialect) } else { Manner::Gateway };
+    let (asks, dialect) = match path {
+        "chat/completions" => (Asks::Answer(Dialect::OpenAiChat), Dialect::OpenAiChat),
+        "responses" => (Asks::Answer(Dialect::OpenAiResponses), Dialect::OpenAiResponses),
+        "embeddings" => (Asks::Answer(Dialect::OpenAiEmbeddings), Dialect::OpenAiEmbeddings),
+        "messages" => (Asks::Answer(Dialect::AnthropicMessages), Dialect::AnthropicMessages),
+        "messages/count_tokens" => (Asks::TokenCount, Dialect::AnthropicMessages),
         path => {
-            let id = path.strip_prefix("models/")?;
-            return Some(Surface::Models { account, gateway, id: Some(id) });
+            let id = path.strip_prefix("models").filter(|id| id.is_empty() || id.starts_with('/'))?;
+            let id = id.strip_prefix('/').filter(|id| !id.is_empty());
+            return Some(Surface::Models { account, gateway, id, manner: manner(Dialect::OpenAiChat) });
         }
     };
-    Some(Surface::Unified { account, gateway, dialect })
+    Some(Surface::Unified { account, gateway, asks, manner: manner(dialect) })
 }
 
 fn split(path: &str) -> (&str, &str) {
@@ -126,12 +165,27 @@ mod tests {
         assert_eq!(surface("/v1/acct/gw/"), Surface::Universal { account: "acct", gateway: "gw" });
         assert_eq!(surface("/v1/acct"), Surface::Unknown);
         assert_eq!(surface("/v1//gw/openai"), Surface::Unknown);
-        let chat = |account, gateway| Surface::Unified { account, gateway, dialect: Dialect::OpenAiChat };
-        assert_eq!(surface("/v1/acct/gw/compat/chat/completions"), chat("acct", Some("gw")));
-        assert_eq!(surface("/v1/acct/gw/compat/v1/chat/completions"), chat("acct", Some("gw")));
-        assert_eq!(surface("/v1/chat/completions"), chat("default", Some("default")));
-        assert_eq!(surface("/client/v4/accounts/acct/ai/v1/chat/completions"), chat("acct", None));
-        let model = Surface::Models { account: "acct", gateway: Some("gw"), id: Some("openai/gpt-5") };
+        let sdk = Manner::Client(Dialect::OpenAiChat);
+        let asks = Asks::Answer(Dialect::OpenAiChat);
+        let chat = |account, gateway, manner| Surface::Unified { account, gateway, asks, manner };
+        assert_eq!(surface("/v1/acct/gw/compat/chat/completions"), chat("acct", Some("gw"), Manner::Gateway));
+        assert_eq!(
+            surface("/v1/acct/gw/compat/v1/chat/completions"),
+            chat("acct", Some("gw"), Manner::Gateway)
+        );
+        assert_eq!(surface("/v1/chat/completions"), chat("default", Some("default"), sdk));
+        let rest = "/client/v4/accounts/acct/ai";
+        assert_eq!(surface(&format!("{rest}/v1/chat/completions")), chat("acct", None, sdk));
+        let run = |asks| Surface::Unified { account: "acct", gateway: None, asks, manner: sdk };
+        assert_eq!(surface(&format!("{rest}/run")), run(Asks::Run(None)));
+        assert_eq!(surface(&format!("{rest}/run/@cf/meta/llama")), run(Asks::Run(Some("@cf/meta/llama"))));
+        assert_eq!(surface(&format!("{rest}/runs")), Surface::Aside);
+        assert!(matches!(
+            surface("/v1/messages/count_tokens"),
+            Surface::Unified { asks: Asks::TokenCount, gateway: Some("default"), .. }
+        ));
+        let (manner, gateway) = (Manner::Gateway, Some("gw"));
+        let model = Surface::Models { account: "acct", gateway, id: Some("openai/gpt-5"), manner };
         assert_eq!(surface("/v1/acct/gw/compat/models/openai/gpt-5"), model);
         assert_eq!(surface("/v1/acct/gw/compat/nonsense"), Surface::Unknown);
         assert_eq!(surface("/healthz"), Surface::Aside);

@@ -33,7 +33,7 @@ impl<'a> Exchange<'a> {
     /// Makes a call, again if it fails in a way that may pass. What comes back is the last attempt's.
     pub(crate) async fn persist(&mut self, call: Call<'a>) -> Result<Delivery, Failure> {
         let Call { mut setup, mut target, method, headers, mut credential, body, place, .. } = call;
-        let Call { policy, translation, dropped, .. } = call;
+        let Call { policy, translation, dropped, enveloped, .. } = call;
         let attempts = if matches!(body, Outgoing::Streamed(_)) { 1 } else { policy.attempts };
         let (pool, patience) = (&self.worker.pool, self.snapshot.patience);
         let mut body = Some(body);
@@ -76,7 +76,7 @@ impl<'a> Exchange<'a> {
             }
             self.receipt.attempt_begins();
         };
-        Ok(Delivery { answer, simulated: target.simulated, translation, dropped })
+        Ok(Delivery { answer, simulated: target.simulated, translation, dropped, enveloped })
     }
 
     /// The same call at another address of its provider.

@@ -28,6 +28,7 @@ use tokio::task::LocalSet;
 use crate::body::Body;
 use crate::cache::Cache;
 use crate::drain::Drains;
+use crate::dropped::DroppedFields;
 use crate::exchange;
 use crate::limit::Limiter;
 use crate::plan::malformed;
@@ -58,6 +59,7 @@ pub struct Shared {
     connections: AtomicUsize,
     /// What rate nodes of dynamic routes count.
     pub(crate) rates: Rates,
+    pub(crate) dropped: DroppedFields,
 }
 
 /// How the server listens and how long it drains.
@@ -118,6 +120,7 @@ impl Shared {
             tls: Arc::default(),
             connections: AtomicUsize::new(0),
             rates: Rates::default(),
+            dropped: DroppedFields::default(),
         }
     }
 
@@ -163,6 +166,12 @@ impl Shared {
 
     pub fn journal(&self) -> &Journal {
         &self.journal
+    }
+
+    /// Fields that translations could not carry since the start, and how often. Bounded; the rarest late-comers are
+    /// counted together as `other`.
+    pub fn dropped_fields(&self) -> Vec<(String, u64)> {
+        self.dropped.counts()
     }
 
     /// Open client connections.

@@ -6,29 +6,30 @@
 use bytes::Bytes;
 use genesis_config::Provider;
 use genesis_wire::Dialect;
-use genesis_wire::peek::{Peek, peek, splice_model};
+use genesis_wire::peek::{Peek, peek, replace_model, splice_model};
 use genesis_wire::translate::{self, Context, Target as Facts};
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 
 use crate::admit::Caller;
 use crate::cache;
-use crate::credential::{self, Credential};
+use crate::credential;
 use crate::exchange::{Call, Delivery, Exchange, now_ms};
+use crate::facts::facts;
 use crate::failure::{Code, Failure};
+use crate::place::Place;
 use crate::plan::{self, malformed};
+use crate::resolve::Asks;
 use crate::retry::Policy;
+use crate::run;
 use crate::upstream::Outgoing;
-
-/// Bedrock's region for API keys, which name none.
-const BEDROCK_REGION: &str = "us-east-1";
 
 /// A request that names its model in the body.
 pub(crate) struct Asked<'a> {
     /// The client's headers, or the step's.
     pub(crate) client: &'a HeaderMap,
     pub(crate) body: &'a Bytes,
-    pub(crate) dialect: Dialect,
+    pub(crate) asks: Asks<'a>,
     /// Something else takes the call if this fails.
     pub(crate) has_successor: bool,
     /// It is a step of a universal request.
@@ -56,22 +57,33 @@ impl<'a> Exchange<'a> {
         asked: &Asked<'_>,
         peeked: &Peek<'_>,
         slug: &str,
-        model: &str,
+        named: &str,
     ) -> Result<Call<'a>, Failure> {
-        let (snapshot, &Asked { client, body, dialect, .. }) = (self.snapshot, asked);
-        let (provider, setup) = self.provider(slug, called(dialect), caller)?;
+        let (snapshot, &Asked { client, body, asks, .. }) = (self.snapshot, asked);
+        self.receipt.asked_for(named);
+        let (provider, setup) = self.provider(slug, called(asks), caller)?;
+        let dialect = match asks {
+            Asks::Answer(dialect) => dialect,
+            Asks::TokenCount => Dialect::AnthropicMessages,
+            Asks::Run(_) => run::dialect(provider, named, body)?,
+        };
+        let place = Place::read(provider, named)?;
         let credential = match credential::own_key(provider, client) {
             Some(own) => own,
             None => credential::choose(&self.asking(caller), provider, setup, &mut HeaderMap::new(), false)?,
         };
         let stream = peeked.stream.unwrap_or(false);
-        let spoken = spoken_by(provider, model, dialect)?;
-        let request = self.request(body, peeked, model, dialect, spoken)?;
-        let path = endpoint(provider, spoken, stream, model, &credential)?;
+        let spoken = spoken_by(provider, place.model, dialect)?;
+        let mut path = place.path(provider, spoken, stream, &credential)?;
+        if asks == Asks::TokenCount {
+            path = token_count(provider, spoken, &path)?;
+        }
+        let request = self.request(body, peeked, provider, place.model, dialect, spoken)?;
+        self.receipt.dropped(&request.dropped);
         let query = (spoken == Dialect::GeminiGenerate && stream).then_some("alt=sse");
         let target =
             plan::target(snapshot, provider, setup, self.account(), &path, query, &HeaderMap::new())?;
-        self.receipt.planned(&target, Some(model), stream);
+        self.receipt.planned(&target, Some(place.model), stream);
         self.receipt.authorised(&credential, client, target.simulated);
         Ok(Call {
             setup,
@@ -84,6 +96,7 @@ impl<'a> Exchange<'a> {
             policy: Policy::of(&self.options, &self.gateway),
             translation: request.context,
             dropped: request.dropped,
+            enveloped: matches!(asks, Asks::Run(_)),
         })
     }
 
@@ -117,31 +130,37 @@ impl<'a> Exchange<'a> {
         &self,
         body: &Bytes,
         peeked: &Peek<'_>,
+        provider: &Provider,
         model: &str,
         dialect: Dialect,
         spoken: Dialect,
     ) -> Result<Spoken, Failure> {
+        let model_in_path = Place::model_in_path(provider, spoken);
         if dialect == spoken {
             let span = peeked.model_span.clone().unwrap_or_default();
-            return Ok(Spoken {
-                body: splice_model(body, span, model).into(),
-                context: None,
-                dropped: Vec::new(),
-            });
+            let body = if model_in_path {
+                let version = format!(r#""anthropic_version":"{}""#, translate::VERTEX_VERSION);
+                replace_model(body, span, &version)
+                    .ok_or_else(|| malformed("write the name of `model` without escapes"))?
+            } else {
+                splice_model(body, span, model)
+            };
+            return Ok(Spoken { body: body.into(), context: None, dropped: Vec::new() });
         }
         let request_id = self.receipt.id().simple().to_string();
         let facts = Facts {
             request_id: &request_id,
             now: u64::try_from(now_ms() / 1000).unwrap_or_default(),
             stream: peeked.stream.unwrap_or(false),
-            ..facts(model)
+            model_in_path,
+            ..facts(provider, model)
         };
         let outgoing =
             translate::request(dialect, spoken, body, &facts).map_err(|bad| malformed(bad.to_string()))?;
-        if self.options.strict && !outgoing.dropped.is_empty() {
+        if self.options.strict.unwrap_or(self.gateway.strict_translation) && !outgoing.dropped.is_empty() {
             let names = outgoing.dropped.join(", ");
             return Err(malformed(format!(
-                "{} cannot carry {names}, and cf-aig-strict is set",
+                "{} cannot carry {names}, and this call is strict (header cf-aig-strict, or strict_translation of the gateway)",
                 spoken.name()
             )));
         }
@@ -150,14 +169,33 @@ impl<'a> Exchange<'a> {
 }
 
 /// The path as the log shows it, whichever surface it came through.
-fn called(dialect: Dialect) -> &'static str {
-    match dialect {
-        Dialect::OpenAiChat => "chat/completions",
-        Dialect::OpenAiEmbeddings => "embeddings",
-        Dialect::OpenAiResponses => "responses",
-        Dialect::AnthropicMessages => "messages",
-        other => other.name(),
+fn called(asks: Asks<'_>) -> &'static str {
+    match asks {
+        Asks::Answer(Dialect::OpenAiChat) => "chat/completions",
+        Asks::Answer(Dialect::OpenAiEmbeddings) => "embeddings",
+        Asks::Answer(Dialect::OpenAiResponses) => "responses",
+        Asks::Answer(Dialect::AnthropicMessages) => "messages",
+        Asks::Answer(other) => other.name(),
+        Asks::TokenCount => "messages/count_tokens",
+        Asks::Run(_) => "run",
     }
+}
+
+/// Where tokens are counted. Only Anthropic's own API counts what it would be sent: elsewhere a count would be of another
+/// request, or a guess.
+fn token_count(provider: &Provider, spoken: Dialect, path: &str) -> Result<String, Failure> {
+    if spoken == Dialect::AnthropicMessages && path.ends_with("/messages") {
+        return Ok(format!("{path}/count_tokens"));
+    }
+    Err(Failure::refused(
+        StatusCode::NOT_IMPLEMENTED,
+        Code::NotOffered,
+        "Tokens cannot be counted for this model",
+        format!(
+            "{} does not count the tokens of Anthropic requests; ask for a model of provider anthropic",
+            provider.slug
+        ),
+    ))
 }
 
 /// A request as the provider is to hear it.
@@ -185,26 +223,6 @@ fn spoken_by(provider: &Provider, model: &str, dialect: Dialect) -> Result<Diale
         .ok_or_else(|| malformed(format!("{} offers nothing for {} requests", provider.slug, dialect.name())))
 }
 
-fn endpoint(
-    provider: &Provider,
-    dialect: Dialect,
-    stream: bool,
-    model: &str,
-    credential: &Credential,
-) -> Result<String, Failure> {
-    let region = credential.region().unwrap_or(BEDROCK_REGION);
-    let path = provider.endpoint(dialect, stream, &[("model", model), ("region", region)]);
-    let path =
-        path.ok_or_else(|| malformed(format!("{} has no {} endpoint", provider.slug, dialect.name())))?;
-    if path.contains('{') {
-        return Err(malformed(format!(
-            "{} needs more than a model name ({path}); call it on its own path /v1/<account>/<gateway>/{}/…",
-            provider.slug, provider.slug
-        )));
-    }
-    Ok(path)
-}
-
 /// What the provider is sent beside the body. On a translated call the client's own headers speak of another dialect,
 /// so only those that mean the same everywhere go along.
 fn upstream_headers(client: &HeaderMap, spoken: Dialect, stream: bool, same_dialect: bool) -> HeaderMap {
@@ -226,49 +244,4 @@ fn upstream_headers(client: &HeaderMap, spoken: Dialect, stream: bool, same_dial
         headers.insert(&ANTHROPIC_VERSION, HeaderValue::from_static("2023-06-01"));
     }
     headers
-}
-
-/// What is known of a model by its name.
-pub fn facts(model: &str) -> Facts<'_> {
-    let bare = model.rsplit('/').next().unwrap_or(model);
-    let claude = claude_version(bare);
-    Facts {
-        model,
-        // OpenAI's newer models refuse `max_tokens`.
-        takes_max_completion_tokens: ["gpt-5", "o1", "o3", "o4"]
-            .iter()
-            .any(|family| bare.starts_with(family)),
-        adaptive_thinking: claude.is_some_and(|version| version >= (4, 6)) || bare.starts_with("gemini-3"),
-        never_thinks: claude.is_some_and(|version| version < (3, 7))
-            || ["gpt-4", "gpt-3.5", "gemini-1", "gemini-2.0"].iter().any(|family| bare.starts_with(family)),
-        needs_thought_signature: bare.starts_with("gemini-3"),
-        ..Facts::default()
-    }
-}
-
-/// `(4, 5)` of `claude-sonnet-4-5-20250929`, `(3, 5)` of `claude-3-5-haiku`.
-fn claude_version(model: &str) -> Option<(u32, u32)> {
-    let at = model.find("claude-")?;
-    let mut numbers = model[at..].split(['-', '.', '@', ':']).filter_map(|part| part.parse::<u32>().ok());
-    let major = numbers.next().filter(|major| *major < 100)?;
-    Some((major, numbers.next().filter(|minor| *minor < 100).unwrap_or(0)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn claude_versions_are_read_from_either_order() {
-        for (model, version) in [
-            ("claude-sonnet-4-5-20250929", Some((4, 5))),
-            ("claude-3-5-haiku-20241022", Some((3, 5))),
-            ("claude-opus-4-20250514", Some((4, 0))),
-            ("us.anthropic.claude-haiku-4-5-20251001-v1:0", Some((4, 5))),
-            ("claude-opus-5-5", Some((5, 5))),
-            ("gpt-5", None),
-        ] {
-            assert_eq!(claude_version(model), version, "{model}");
-        }
-    }
 }

@@ -100,12 +100,12 @@ impl Exchange<'_> {
         accompany(&mut headers, client);
         let (path, parameters) = endpoint.split_once('?').unwrap_or((&endpoint, ""));
         if provider == COMPAT {
-            let dialect = resolve::unified_dialect(path).ok_or_else(|| {
+            let asks = resolve::unified_asks(path).ok_or_else(|| {
                 malformed(
                     "the endpoints of `compat` are chat/completions, responses, embeddings and messages",
                 )
             })?;
-            let asked = Asked { client: &headers, body: &query, dialect, has_successor, in_steps: true };
+            let asked = Asked { client: &headers, body: &query, asks, has_successor, in_steps: true };
             return self.by_model(caller, &asked).await;
         }
         let (parameters, key) = split_query(Some(parameters).filter(|text| !text.is_empty()));

@@ -1,20 +1,17 @@
 //! Watching an answer from a tee: its usage, its errors, whether it came to its end. The bytes go to the client as
 //! they came; what is decoded here is thrown away.
 
-use std::borrow::Cow;
 use std::io::Write;
 
-use brotli_decompressor::DecompressorWriter;
-use flate2::write::{GzDecoder, ZlibDecoder};
 use genesis_wire::Dialect;
 use genesis_wire::report::{self, Report, StreamReader};
 use http::HeaderMap;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::header::CONTENT_TYPE;
+
+use crate::coding::{Coding, Unpacker};
 
 /// Longest JSON answer that is read for its usage.
 const JSON_LIMIT: usize = 64 * 1024 * 1024;
-/// A small answer may decompress to a huge one; past this it is not read.
-const DECODED_LIMIT: usize = 64 * 1024 * 1024;
 
 pub(crate) enum Watch {
     /// Nothing in it can be read.
@@ -24,52 +21,18 @@ pub(crate) enum Watch {
         dialect: Option<Dialect>,
         coding: Coding,
     },
-    Stream(Box<Decoded>),
-}
-
-/// A content coding we can look into.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Coding {
-    Identity,
-    Gzip,
-    Deflate,
-    Brotli,
-}
-
-/// Codings offered to providers: those a client accepts and we can look into. `identity` needs no mention.
-pub(crate) fn readable_codings(accepted: &str) -> String {
-    let mut kept = Vec::new();
-    for offer in accepted.split(',') {
-        let name = offer.split(';').next().unwrap_or_default().trim();
-        if Coding::of(name).is_some_and(|coding| coding != Coding::Identity) {
-            kept.push(offer.trim());
-        }
-    }
-    kept.join(", ")
-}
-
-impl Coding {
-    fn of(name: &str) -> Option<Self> {
-        Some(match name.to_ascii_lowercase().as_str() {
-            "" | "identity" => Self::Identity,
-            "gzip" | "x-gzip" => Self::Gzip,
-            "deflate" => Self::Deflate,
-            "br" => Self::Brotli,
-            _ => return None,
-        })
-    }
+    Stream(Box<Unpacker<Sink>>),
 }
 
 impl Watch {
     /// What can be read of an answer with these headers.
     pub(crate) fn new(dialect: Option<Dialect>, headers: &HeaderMap) -> Self {
-        let text =
-            |name| headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok()).unwrap_or("");
-        let Some(coding) = Coding::of(text(CONTENT_ENCODING).trim()) else { return Self::Blind };
-        let media = text(CONTENT_TYPE).split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+        let Some(coding) = Coding::of(headers) else { return Self::Blind };
+        let media = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let media = media.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
         match (media.as_str(), dialect) {
             ("text/event-stream" | "application/vnd.amazon.eventstream", Some(dialect)) => {
-                Self::Stream(Box::new(Decoded::new(coding, StreamReader::new(dialect))))
+                Self::Stream(Box::new(Unpacker::new(coding, Sink(StreamReader::new(dialect)))))
             }
             ("application/json", dialect) => Self::Json { dialect, coding },
             (media, dialect) if media.ends_with("+json") => Self::Json { dialect, coding },
@@ -85,7 +48,7 @@ impl Watch {
     pub(crate) fn has_ended(&self) -> bool {
         match self {
             Self::Stream(stream) => match &**stream {
-                Decoded::Plain(reader) => reader.clone().finish().ended,
+                Unpacker::Plain(sink) => sink.0.clone().finish().ended,
                 _ => false,
             },
             _ => false,
@@ -99,7 +62,8 @@ impl Watch {
 
     pub(crate) fn push(&mut self, piece: &[u8]) {
         if let Self::Stream(stream) = self {
-            stream.push(piece);
+            // A coding error only ends the watching: the bytes are the client's to judge.
+            let _ = stream.push(piece);
         }
     }
 
@@ -109,7 +73,7 @@ impl Watch {
         match std::mem::replace(self, Self::Blind) {
             Self::Blind => (Report::default(), true),
             Self::Json { dialect, coding } => {
-                let decoded = decode(coding, body);
+                let decoded = coding.decode(body);
                 let report = match dialect {
                     Some(dialect) if success => report::read_answer(dialect, &decoded),
                     Some(dialect) => report::read_json(dialect, &decoded),
@@ -117,21 +81,14 @@ impl Watch {
                 };
                 (report, true)
             }
-            Self::Stream(stream) => {
-                let report = stream.finish();
+            Self::Stream(mut stream) => {
+                // Also of a coding that was cut off: what could be read of it counts.
+                let report = stream.sink().0.clone().finish();
                 let ended = report.ended || report.error.is_some();
                 (report, ended)
             }
         }
     }
-}
-
-/// A stream reader behind a decoder.
-pub(crate) enum Decoded {
-    Plain(StreamReader),
-    Gzip(GzDecoder<Sink>),
-    Deflate(ZlibDecoder<Sink>),
-    Brotli(Box<DecompressorWriter<Sink>>),
 }
 
 /// Lets a [`StreamReader`] stand where a writer is wanted.
@@ -145,77 +102,5 @@ impl Write for Sink {
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
-    }
-}
-
-impl Decoded {
-    fn new(coding: Coding, reader: StreamReader) -> Self {
-        match coding {
-            Coding::Identity => Self::Plain(reader),
-            Coding::Gzip => Self::Gzip(GzDecoder::new(Sink(reader))),
-            Coding::Deflate => Self::Deflate(ZlibDecoder::new(Sink(reader))),
-            Coding::Brotli => Self::Brotli(Box::new(DecompressorWriter::new(Sink(reader), 4096))),
-        }
-    }
-
-    /// A coding error only ends the watching: the bytes are the client's to judge.
-    fn push(&mut self, piece: &[u8]) {
-        let _ = match self {
-            Self::Plain(reader) => {
-                reader.push(piece);
-                Ok(())
-            }
-            Self::Gzip(decoder) => decoder.write_all(piece).and_then(|()| decoder.flush()),
-            Self::Deflate(decoder) => decoder.write_all(piece).and_then(|()| decoder.flush()),
-            Self::Brotli(decoder) => decoder.write_all(piece).and_then(|()| decoder.flush()),
-        };
-    }
-
-    fn finish(self) -> Report {
-        let reader = match self {
-            Self::Plain(reader) => Some(reader),
-            Self::Gzip(decoder) => decoder.finish().ok().map(|sink| sink.0),
-            Self::Deflate(decoder) => decoder.finish().ok().map(|sink| sink.0),
-            Self::Brotli(decoder) => decoder.into_inner().ok().map(|sink| sink.0),
-        };
-        reader.map(StreamReader::finish).unwrap_or_default()
-    }
-}
-
-/// A body without its content coding; `None` if that cannot be undone.
-pub(crate) fn decoded<'a>(headers: &HeaderMap, body: &'a [u8]) -> Option<Cow<'a, [u8]>> {
-    let named = headers.get(CONTENT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let whole = decode(Coding::of(named.trim())?, body);
-    (body.is_empty() || !whole.is_empty()).then_some(whole)
-}
-
-fn decode(coding: Coding, body: &[u8]) -> Cow<'_, [u8]> {
-    use std::io::Read;
-    let mut decoded = Vec::new();
-    let limit = DECODED_LIMIT as u64;
-    let read = match coding {
-        Coding::Identity => return Cow::Borrowed(body),
-        Coding::Gzip => flate2::read::MultiGzDecoder::new(body).take(limit).read_to_end(&mut decoded),
-        Coding::Deflate => flate2::read::ZlibDecoder::new(body).take(limit).read_to_end(&mut decoded),
-        Coding::Brotli => {
-            brotli_decompressor::Decompressor::new(body, 4096).take(limit).read_to_end(&mut decoded)
-        }
-    };
-    match read {
-        Ok(_) => Cow::Owned(decoded),
-        Err(_) => Cow::Owned(Vec::new()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_readable_codings_are_offered() {
-        assert_eq!(readable_codings("gzip, deflate, br, zstd"), "gzip, deflate, br");
-        assert_eq!(readable_codings("zstd;q=1.0, gzip;q=0.5"), "gzip;q=0.5");
-        assert_eq!(readable_codings("identity"), "");
-        assert_eq!(readable_codings("*"), "");
     }
 }

@@ -40,6 +40,7 @@ const PRICE_ID: u64 = 2;
 const PRICE_FORMULA: u64 = 4;
 const TRACE_ID: u64 = 8;
 const ATTEMPTS: u64 = 16;
+const DROPPED: u64 = 32;
 
 impl Packed {
     pub(crate) fn of(record: &LogRecord) -> Self {
@@ -129,7 +130,8 @@ fn pack_details(raw: &mut Vec<u8>, record: &LogRecord) {
             | flag(record.price_id.is_some(), PRICE_ID)
             | flag(record.price_formula.is_some(), PRICE_FORMULA)
             | flag(record.trace_id.is_some(), TRACE_ID)
-            | flag(!record.attempts.is_empty(), ATTEMPTS),
+            | flag(!record.attempts.is_empty(), ATTEMPTS)
+            | flag(!record.dropped.is_empty(), DROPPED),
     );
     let optional = [&record.raw_usage, &record.price_id, &record.price_formula, &record.trace_id];
     optional.into_iter().flatten().for_each(|text| put_bytes(raw, text.as_bytes()));
@@ -141,6 +143,9 @@ fn pack_details(raw: &mut Vec<u8>, record: &LogRecord) {
     if !record.attempts.is_empty() {
         // Rare, and read by people only.
         put_bytes(raw, &serde_json::to_vec(&record.attempts).unwrap_or_default());
+    }
+    if !record.dropped.is_empty() {
+        put_bytes(raw, &serde_json::to_vec(&record.dropped).unwrap_or_default());
     }
 }
 
@@ -342,6 +347,11 @@ pub(crate) fn read_record(head: &[u8], mut details: &[u8]) -> Option<LogRecord> 
         request_head: text(raw)?.to_owned(),
         response_head: text(raw)?.to_owned(),
         attempts: if flags & ATTEMPTS == 0 {
+            Vec::new()
+        } else {
+            serde_json::from_slice(bytes(raw)?).unwrap_or_default()
+        },
+        dropped: if flags & DROPPED == 0 {
             Vec::new()
         } else {
             serde_json::from_slice(bytes(raw)?).unwrap_or_default()

@@ -72,6 +72,9 @@ pub struct LogRecord {
     /// Every upstream call in order, the one that answered included; empty if there was no more than one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<Attempt>,
+    /// Names of what a translation could not carry, of request and answer, as in `cf-aig-dropped`.
+    #[serde(default)]
+    pub dropped: Vec<String>,
     /// Noted later ([`Store::annotate_log`](crate::Store::annotate_log)); not taken from a record that is pushed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub feedback: Option<i32>,

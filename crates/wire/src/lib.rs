@@ -24,6 +24,6 @@ pub mod usage;
 
 pub use demand::{Bound, Demand};
 pub use dialect::{Dialect, model_in_path};
-pub use peek::{Peek, PeekError, peek, splice_model};
+pub use peek::{Peek, PeekError, peek, replace_model, splice_model};
 pub use report::{Report, StreamReader, error_message, read_json, usage_of_raw};
 pub use usage::Usage;

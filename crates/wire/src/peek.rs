@@ -69,6 +69,17 @@ pub fn splice_model(body: &[u8], span: Range<usize>, model: &str) -> Vec<u8> {
     spliced
 }
 
+/// `body` with the whole member `"model": …` (its value at `span`) replaced by another, such as
+/// `"anthropic_version":"vertex-2023-10-16"`. `None` if its name is written with escapes.
+///
+/// # Panics
+/// If `span` does not lie in `body`.
+pub fn replace_model(body: &[u8], span: Range<usize>, member: &str) -> Option<Vec<u8>> {
+    let before = body[..span.start].trim_ascii_end().strip_suffix(b":")?;
+    let before = before.trim_ascii_end().strip_suffix(b"\"model\"")?;
+    Some([before, member.as_bytes(), &body[span.end..]].concat())
+}
+
 object! {
     struct Fields<'a> {
         model: Option<&'a RawValue> = "model",

@@ -10,6 +10,7 @@
 //! * `error`: refusals, in every dialect
 //! * `dropped`: the names of what could not be carried
 //! * `tools`: tool names and ids that both sides accept
+//! * `model`: wishes that the model refuses in any dialect
 //! * `media`: bytes inside JSON
 //! * `json`: reading without copying, writing without a tree
 
@@ -22,6 +23,7 @@ mod error;
 mod gemini_generate;
 mod json;
 mod media;
+mod model;
 mod openai_chat;
 mod openai_responses;
 mod stream;
@@ -34,6 +36,9 @@ use thiserror::Error;
 
 use crate::Dialect;
 
+/// The version of Anthropic's API as Vertex names it, in the body's field `anthropic_version`.
+pub const VERTEX_VERSION: &str = "vertex-2023-10-16";
+
 /// Facts about the model and the provider a request goes to; the caller takes them from its catalogue.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Target<'a> {
@@ -41,6 +46,8 @@ pub struct Target<'a> {
     pub model: &'a str,
     /// Whether the answer is to be streamed.
     pub stream: bool,
+    /// Anthropic on Vertex: the model is named in the path, and the body has [`VERTEX_VERSION`] in its place.
+    pub model_in_path: bool,
     /// The most output tokens the model can give, if known.
     pub max_output: Option<u64>,
     /// OpenAI Chat: the model wants `max_completion_tokens` and refuses `max_tokens`.
@@ -50,6 +57,12 @@ pub struct Target<'a> {
     pub adaptive_thinking: bool,
     /// The model cannot think; a wish for reasoning is dropped.
     pub never_thinks: bool,
+    /// The model cannot stop thinking; a wish for no reasoning is dropped.
+    pub always_thinks: bool,
+    /// The model refuses `temperature`, `top_p` and `top_k`.
+    pub fixed_sampling: bool,
+    /// The model cannot be made to call a tool.
+    pub unforced_tools: bool,
     /// Anthropic: `messages` may hold role `system` (from version 2026-10-21).
     pub system_in_messages: bool,
     /// OpenAI Chat: the provider understands `cache_control` on content parts.
@@ -128,6 +141,7 @@ pub fn request(from: Dialect, to: Dialect, body: &[u8], target: &Target<'_>) -> 
     tools::check_results(&request, from)?;
     let renamed = tools::rename(&mut request, to);
     let mut writing = Writing { from, target, dropped: &mut dropped };
+    model::suit(&mut request, &mut writing);
     let (path, body) = match to {
         Dialect::OpenAiChat => openai_chat::write_request(&request, &mut writing)?,
         Dialect::AnthropicMessages => anthropic_messages::write_request(&request, &mut writing)?,

@@ -161,6 +161,7 @@ fn fields(record: &LogRecord) -> Vec<(&'static str, String)> {
         ("provider", render::or_none(&record.provider)),
         ("model", render::or_none(&record.model)),
         ("dialect", dialect),
+        ("dropped", render::plain(&record.dropped.join(", "))),
         ("stream", yes(record.stream, "yes")),
         ("cached", yes(record.cached, "yes: answered from the gateway's cache")),
         ("step", if record.step > 0 { record.step.to_string() } else { String::new() }),

@@ -1,6 +1,6 @@
 //! Every model known by name, with its price and the credential it would be called with.
 
-use genesis_config::file::{Agents, ModelEntry};
+use genesis_config::file::Agents;
 use genesis_config::{Environment, PriceTable, Provider, Providers};
 use genesis_store::KeyRow;
 use jiff::Timestamp;
@@ -12,12 +12,15 @@ use crate::client::{Credential, credential};
 pub(super) struct Row {
     pub(super) reference: Reference,
     pub(super) name: Option<String>,
-    /// What it takes, where the file says so.
+    /// What it takes and gives: `text`, `image`, …; empty if unknown.
     pub(super) input: Vec<String>,
+    pub(super) output: Vec<&'static str>,
+    /// What it can do: `tools`, `reasoning`, …; empty if unknown.
+    pub(super) capabilities: Vec<&'static str>,
     /// Tokens, input and output together.
     pub(super) context_window: Option<u64>,
     pub(super) context_tokens: Option<u64>,
-    /// Output tokens at most, where the file says so.
+    /// Output tokens at most.
     pub(super) max_tokens: Option<u64>,
     /// Nano-USD per million tokens, in and out.
     pub(super) price: Option<(i64, i64)>,
@@ -27,18 +30,13 @@ pub(super) struct Row {
     pub(super) missing: bool,
 }
 
-/// The names of a provider's models: those the file describes, then those of the price table.
+/// The names of a provider's models: those the file describes, then those of the tables.
 pub(in crate::command) fn model_ids(provider: &Provider) -> Vec<String> {
-    let mut ids: Vec<String> = provider.models.iter().map(|model| model.id.clone()).collect();
+    let described = |id: &str| provider.models.iter().any(|model| model.id == id);
     // On Cloudflare's compatible endpoint a model's name starts with its maker.
     let prefix = if is_compatible_endpoint(provider) { "anthropic/" } else { "" };
-    for id in PriceTable::in_force().models(&provider.price_provider) {
-        let id = format!("{prefix}{id}");
-        if !ids.contains(&id) {
-            ids.push(id);
-        }
-    }
-    ids
+    let ids = provider.model_ids().into_iter();
+    ids.map(|id| if described(id) { id.to_owned() } else { format!("{prefix}{id}") }).collect()
 }
 
 fn is_compatible_endpoint(provider: &Provider) -> bool {
@@ -63,21 +61,23 @@ pub(super) struct Catalogue<'a> {
 impl Catalogue<'_> {
     pub(super) fn row(&self, reference: Reference) -> Row {
         let provider = self.providers.find(&reference.provider);
-        let described = provider.and_then(|provider| described(provider, &reference.model));
+        let model = provider.map(|provider| provider.known_model(&reference.model));
+        let described = model.and_then(|model| model.described);
         let table = PriceTable::in_force();
         let price = provider
             .and_then(|provider| provider.price(table, &reference.model, Timestamp::now().as_millisecond()))
             .map(|price| (price.rates.input, price.rates.output));
-        let window = described
-            .and_then(|model| model.context_window)
-            .or_else(|| table.context_window(&provider?.price_provider, &reference.model));
         let missing = !provider.is_some_and(|provider| known(provider, &reference.model));
         Row {
             name: described.and_then(|model| model.name.clone()),
-            input: described.map(|model| model.input.clone()).unwrap_or_default(),
-            context_window: window,
+            input: model
+                .map(|model| model.input().into_iter().map(str::to_owned).collect())
+                .unwrap_or_default(),
+            output: model.map(|model| model.output()).unwrap_or_default(),
+            capabilities: model.map(|model| model.capabilities()).unwrap_or_default(),
+            context_window: model.and_then(|model| model.context_window()),
             context_tokens: described.and_then(|model| model.context_tokens),
-            max_tokens: described.and_then(|model| model.max_tokens),
+            max_tokens: model.and_then(|model| model.max_output()),
             price,
             credential: provider.map_or(Credential::None, |provider| self.credential(provider)),
             tags: self.tags(&reference, described.is_some(), missing),
@@ -138,8 +138,4 @@ impl Catalogue<'_> {
         }
         tags
     }
-}
-
-fn described<'p>(provider: &'p Provider, model: &str) -> Option<&'p ModelEntry> {
-    provider.models.iter().find(|entry| entry.id == model)
 }

@@ -24,7 +24,8 @@ const UNASKED: usize = 30;
     after_help = "Examples:\n  genesis models list\n  genesis models list --provider cloudflare-ai-gateway\n  \
     genesis models list --all --plain\n  genesis models list --json | jq '.models[] | select(.available) | .key'\n\n\
     Without options: the models your file names, and those of providers a credential was found for.\n\
-    Prices are US dollars per million tokens."
+    CONTEXT and MAX are tokens: altogether, and in one answer at most. CAN: tools, reasoning, schema (answers that follow\n\
+    a JSON Schema). Prices are US dollars per million tokens."
 )]
 pub(crate) struct List {
     /// Only this provider's, all of them
@@ -134,11 +135,7 @@ fn chosen(
 /// The models with the largest context windows, in the order given: windows have grown with every generation, so what is
 /// left out are mostly old models.
 fn largest(provider: &Provider, ids: &[String]) -> Vec<String> {
-    let window = |id: &str| {
-        let described = provider.models.iter().find(|model| model.id == id);
-        let table = PriceTable::in_force().context_window(&provider.price_provider, id);
-        described.and_then(|model| model.context_window).or(table)
-    };
+    let window = |id: &str| provider.known_model(id).context_window();
     let mut by_window: Vec<usize> = (0..ids.len()).collect();
     by_window.sort_by_key(|at| std::cmp::Reverse(window(&ids[*at])));
     by_window.truncate(UNASKED);
@@ -147,7 +144,8 @@ fn largest(provider: &Provider, ids: &[String]) -> Vec<String> {
 }
 
 fn table(rows: &[Row]) -> Table {
-    let mut table = Table::new(&["MODEL", "INPUT", ">CONTEXT", ">IN", ">OUT", "CREDENTIAL", "TAGS"]);
+    let mut table =
+        Table::new(&["MODEL", "INPUT", ">CONTEXT", ">MAX", "CAN", ">IN", ">OUT", "CREDENTIAL", "TAGS"]);
     for row in rows {
         let (input, output) = match row.price {
             Some((input, output)) => (render::money(input), render::money(output)),
@@ -157,6 +155,8 @@ fn table(rows: &[Row]) -> Table {
             Cell::strong(row.reference.to_string()),
             render::or_none(&row.input.join("+")).into(),
             context(row).into(),
+            row.max_tokens.map_or_else(|| render::NONE.to_owned(), thousands).into(),
+            render::or_none(&short(&row.capabilities).join(",")).into(),
             input.into(),
             output.into(),
             if row.credential.is_found() {
@@ -183,6 +183,17 @@ fn context(row: &Row) -> String {
     }
 }
 
+/// Of what a model can do, what a person chooses by; that it sees is told by its input.
+fn short(capabilities: &[&'static str]) -> Vec<&'static str> {
+    let kept = capabilities.iter().filter_map(|name| match *name {
+        "tools" => Some("tools"),
+        "reasoning" => Some("reasoning"),
+        "structured_output" => Some("schema"),
+        _ => None,
+    });
+    kept.collect()
+}
+
 /// 200000 is `200k`, 1048576 is `1.05M`.
 fn thousands(tokens: u64) -> String {
     match tokens {
@@ -205,6 +216,8 @@ fn described(row: &Row, catalogue: &Catalogue<'_>) -> Value {
         "model": row.reference.model,
         "name": row.name,
         "input": (!row.input.is_empty()).then_some(&row.input),
+        "output": (!row.output.is_empty()).then_some(&row.output),
+        "capabilities": (!row.capabilities.is_empty()).then_some(&row.capabilities),
         "contextWindow": row.context_window,
         "contextTokens": row.context_tokens,
         "maxTokens": row.max_tokens,

@@ -192,6 +192,7 @@ fn one_exchange_in_full() {
     let sandbox = Sandbox::new();
     let mut record = record(1);
     record.metadata.insert("team".into(), json!("search"));
+    record.dropped = vec!["seed".into(), "tools[].function.\u{1b}".into()];
     let id = record.id.to_string();
     sandbox.log([with_bodies(record, "{\"z\":1.10,\"a\":[]}", "event: ping\n\n")]);
     let ran = sandbox.genesis(&["logs", &id[..8]]).ok();
@@ -207,6 +208,7 @@ fn one_exchange_in_full() {
         "formula        12 input × $3/M + 34 output × $15/M",
         "credential     stored:default",
         "metadata       team=\"search\"",
+        "dropped        seed, tools[].function.",
         "x-api-key: ***",
         "HTTP/1.1 200 OK",
         // As it was written: order of names and digits stay.

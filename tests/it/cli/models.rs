@@ -53,7 +53,7 @@ fn the_provider_page_lists_its_model_with_price_and_credential() {
     let line = ran.line("cloudflare-ai-gateway/claude-sonnet-4-6");
     assert_eq!(
         line,
-        "cloudflare-ai-gateway/claude-sonnet-4-6 - 1M $3.00 $15.00 .env:CLOUDFLARE_AI_GATEWAY_API_KEY default"
+        "cloudflare-ai-gateway/claude-sonnet-4-6 text+image+pdf 1M 128k tools,reasoning,schema $3.00 $15.00 .env:CLOUDFLARE_AI_GATEWAY_API_KEY default"
     );
     assert!(ran.stdout.starts_with("MODEL"), "{ran:?}");
     assert!(ran.stdout.lines().count() > 10, "Anthropic's models: {ran:?}");
@@ -66,8 +66,9 @@ fn the_provider_page_lists_its_model_with_price_and_credential() {
         *find(&list, "cloudflare-ai-gateway/claude-sonnet-4-6"),
         json!({
             "key": "cloudflare-ai-gateway/claude-sonnet-4-6", "provider": "cloudflare-ai-gateway",
-            "model": "claude-sonnet-4-6", "name": null, "input": null, "contextWindow": 1_000_000,
-            "contextTokens": null, "maxTokens": null, "cost": {"input": 3, "output": 15}, "local": false,
+            "model": "claude-sonnet-4-6", "name": null, "input": ["text", "image", "pdf"], "output": ["text"],
+            "capabilities": ["tools", "vision", "reasoning", "structured_output", "prompt_cache", "web_search"],
+            "contextWindow": 1_000_000, "contextTokens": null, "maxTokens": 128_000, "cost": {"input": 3, "output": 15}, "local": false,
             "available": true, "credential": ".env:CLOUDFLARE_AI_GATEWAY_API_KEY", "tags": ["default"], "missing": false,
         })
     );
@@ -129,7 +130,7 @@ fn described_models_tags_and_what_does_not_exist() {
     let ran = sandbox.genesis(&["models", "list"]).ok();
     assert_eq!(
         ran.line("llama/big"),
-        "llama/big text+image 100k/200k $0.50 $1.25 none fallback#1,configured"
+        "llama/big text+image 100k/200k 8k - $0.50 $1.25 none fallback#1,configured"
     );
     assert!(
         ran.line("anthropic/claude-haiku-4-5").ends_with("none default,configured,alias:fast"),

@@ -33,7 +33,7 @@ fn every_field_survives_the_api() {
             "metadata": { "user": { "mode": "partition" }, "env": { "mode": "filter", "values": ["prod"] } },
             "model": { "mode": "filter", "values": ["openai/gpt-5.5"] },
         }] },
-        "store_id": "s", "stripe": { "authorization": "a", "usage_events": [{ "payload": "p" }] },
+        "store_id": "s", "strict_translation": true, "stripe": { "authorization": "a", "usage_events": [{ "payload": "p" }] },
         "workers_ai_billing_mode": "unified", "zdr": true,
     });
     let settings = GatewaySettings::from_api(object(&body)).unwrap();

@@ -6,6 +6,7 @@
 mod environment;
 mod file;
 mod gateway;
+mod models;
 mod prices;
 mod providers;
 mod routes;

@@ -15,9 +15,10 @@ use http::{HeaderMap, StatusCode};
 use super::Cache;
 use super::entry::{Entry, Slot, kept, ms};
 use super::wish::Policy;
+use crate::coding::decoded;
 use crate::upstream::broadcast::{Broadcast, Head, Heirs, Over};
 use crate::upstream::{Answer, AnswerBody};
-use crate::watch::{Watch, decoded};
+use crate::watch::Watch;
 
 /// The right, and the duty, to make the call that others wait for. Dropped without an answer, it passes to the next.
 pub(super) struct Filling {

@@ -6,10 +6,10 @@ use genesis_wire::Dialect;
 use genesis_wire::reshape::Wish;
 use http::header::{ACCEPT, ACCEPT_ENCODING, HeaderName, HeaderValue};
 
+use crate::coding::readable_codings;
 use crate::credential::Credential;
 use crate::exchange::{Call, Exchange};
 use crate::options::{is_secret, stays_here};
-use crate::watch::readable_codings;
 
 /// Headers that change what a provider answers, or for whom.
 static MEANINGFUL: [HeaderName; 6] = [

@@ -246,6 +246,7 @@ fn embedding_call<'a>(
         policy: Policy::of(&exchange.options, &exchange.gateway),
         translation: None,
         dropped: Vec::new(),
+        enveloped: false,
     })
 }
 

@@ -14,7 +14,7 @@ pub(super) fn start(exchange: &Exchange<'_>, call: &Call<'_>, filling: Filling) 
     let (worker, snapshot) = (Rc::clone(exchange.worker), Arc::clone(exchange.snapshot));
     let gateway = Arc::clone(&exchange.gateway);
     let options = exchange.options.clone();
-    let Address { account, gateway: named, provider, rest } = exchange.address;
+    let Address { account, gateway: named, provider, rest, manner } = exchange.address;
     let [account, named, named_provider, rest] = [account, named, provider, rest].map(str::to_owned);
     let slug = call.setup.provider().slug.clone();
     let (target, headers) = (call.target.clone(), call.headers.clone());
@@ -24,7 +24,8 @@ pub(super) fn start(exchange: &Exchange<'_>, call: &Call<'_>, filling: Filling) 
     let receipt = exchange.receipt.beside(exchange.receipt.path(), &body);
     tokio::task::spawn_local(async move {
         let Some((_, setup)) = snapshot.provider(&slug) else { return };
-        let address = Address { account: &account, gateway: &named, provider: &named_provider, rest: &rest };
+        let address =
+            Address { account: &account, gateway: &named, provider: &named_provider, rest: &rest, manner };
         let mut exchange = Exchange {
             worker: &worker,
             snapshot: &snapshot,
@@ -46,6 +47,7 @@ pub(super) fn start(exchange: &Exchange<'_>, call: &Call<'_>, filling: Filling) 
             policy,
             translation: None,
             dropped: Vec::new(),
+            enveloped: false,
         };
         match exchange.send(call).await {
             Ok(delivery) => {

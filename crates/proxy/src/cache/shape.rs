@@ -7,7 +7,7 @@ use genesis_wire::reshape::{self, Wish};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 
 use super::entry::Entry;
-use crate::watch::decoded;
+use crate::coding::decoded;
 
 /// `None` unless it means exactly the same.
 pub(super) fn reshaped(entry: &Arc<Entry>, wish: &Wish<'_>) -> Option<Arc<Entry>> {

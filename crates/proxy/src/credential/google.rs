@@ -31,6 +31,10 @@ pub(crate) struct GoogleKey(Arc<Account>);
 struct Account {
     client_email: String,
     private_key: Secret,
+    /// Where its models are called, unless the configuration says otherwise.
+    project_id: Option<String>,
+    /// Cloudflare has its users add it to the file.
+    region: Option<String>,
     token_uri: String,
     /// Named by the operator, so its token endpoint may be a private address.
     trusted: bool,
@@ -48,6 +52,10 @@ struct Minted {
 struct AccountFile {
     client_email: String,
     private_key: Secret,
+    #[serde(default)]
+    project_id: Option<String>,
+    #[serde(default)]
+    region: Option<String>,
     #[serde(default)]
     token_uri: Option<String>,
 }
@@ -115,11 +123,21 @@ impl GoogleKey {
         Self(Arc::new(Account {
             client_email: file.client_email,
             private_key: file.private_key,
+            project_id: file.project_id,
+            region: file.region,
             token_uri,
             trusted,
             minted: ArcSwapOption::empty(),
             minting: Mutex::new(()),
         }))
+    }
+
+    pub(super) fn project(&self) -> Option<&str> {
+        self.0.project_id.as_deref()
+    }
+
+    pub(super) fn region(&self) -> Option<&str> {
+        self.0.region.as_deref()
     }
 
     /// `Bearer <access token>`, minted or kept.

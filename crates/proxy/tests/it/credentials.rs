@@ -220,7 +220,7 @@ fn bedrock_calls_are_signed_with_stored_keys_and_left_alone_with_the_clients_own
 }
 
 /// A key of our own, in the form Google hands them out (PKCS #8, PEM).
-fn fresh_rsa_key() -> String {
+pub(crate) fn fresh_rsa_key() -> String {
     use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
     use base64::Engine;
     let pair = aws_lc_rs::rsa::KeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).expect("key");

@@ -191,6 +191,7 @@ mod checks {
                 ..Attempt::default()
             },
         ];
+        full.dropped = vec!["seed".into(), "tools[].odd, \"ünïcode\"".into()];
         let mut bare = record(2);
         (bare.dialect, bare.usage, bare.cost_nano_usd, bare.first_byte_ms) = (None, None, None, None);
         (bare.raw_usage, bare.price_id, bare.price_formula, bare.trace_id) = (None, None, None, None);

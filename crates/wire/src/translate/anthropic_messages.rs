@@ -39,6 +39,27 @@ struct UsageBody {
     cache_creation_input_tokens: Option<u64>,
     cache_creation: Option<CacheCreation>,
     output_tokens_details: Option<OutputDetails>,
+    service_tier: Option<ServiceTier>,
+}
+
+/// How the provider served the call.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum ServiceTier {
+    Standard,
+    Priority,
+    #[serde(other)]
+    Other,
+}
+
+impl ServiceTier {
+    fn openai(self) -> Option<&'static str> {
+        match self {
+            Self::Standard => Some("default"),
+            Self::Priority => Some("priority"),
+            Self::Other => None,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

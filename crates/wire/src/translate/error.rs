@@ -154,7 +154,10 @@ impl Failure {
         }
         match &self.code {
             Some(code) => error.string("code", code),
-            None => error.null("code"),
+            None => match self.kind.as_deref().filter(|kind| !is_openai_word(kind)) {
+                Some(kind) => error.string("code", kind),
+                None => error.null("code"),
+            },
         }
         error.string_if("request_id", self.request_id.as_deref());
     }
@@ -183,7 +186,7 @@ impl Failure {
     }
 
     fn openai_kind(&self) -> Cow<'_, str> {
-        if let Some(kind) = &self.kind {
+        if let Some(kind) = self.kind.as_deref().filter(|kind| is_openai_word(kind)) {
             return Cow::Borrowed(kind);
         }
         Cow::Borrowed(match self.status {
@@ -247,4 +250,10 @@ impl Failure {
             _ => 500,
         }
     }
+}
+
+/// Whether OpenAI's clients know words like this one: `rate_limit_error`, `insufficient_quota`; unlike Google's
+/// `RESOURCE_EXHAUSTED` and Amazon's `ThrottlingException`.
+fn is_openai_word(kind: &str) -> bool {
+    kind.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }

@@ -57,7 +57,7 @@ impl<'a> Json<'a> {
             Json::Raw(raw) => out.extend_from_slice(raw.as_bytes()),
             Json::Array(items) => array(out, |array| items.iter().for_each(|item| item.write(array.next()))),
             Json::Object(entries) => object(out, |object| {
-                entries.iter().for_each(|(key, value)| value.write(object.key(key)));
+                entries.iter().for_each(|(key, value)| value.write(object.any_key(key)));
             }),
         }
     }
@@ -145,18 +145,28 @@ impl Display for Path<'_> {
 pub(crate) struct Fields<'a, 'p> {
     pub(crate) path: Path<'p>,
     entries: Vec<(Cow<'a, str>, Json<'a>)>,
+    /// A bit for each name that is there: most fields that are asked for are not.
+    present: u64,
 }
 
 impl<'a, 'p> Fields<'a, 'p> {
     pub(crate) fn new(json: Json<'a>, path: Path<'p>) -> Result<Self, BadRequest> {
         match json {
-            Json::Object(entries) => Ok(Self { path, entries }),
+            Json::Object(entries) => {
+                let present = entries.iter().fold(0, |bits, (name, _)| bits | bit(name));
+                Ok(Self { path, entries, present })
+            }
             other => Err(path.bad(format!("must be an object, not {}", other.kind()))),
         }
     }
 
     /// The value of `key`, taken out; `null` counts as absent. With a key given twice the last one wins.
+    #[inline]
     pub(crate) fn take(&mut self, key: &str) -> Option<Json<'a>> {
+        if self.present & bit(key) == 0 { None } else { self.take_present(key) }
+    }
+
+    fn take_present(&mut self, key: &str) -> Option<Json<'a>> {
         let mut taken = None;
         while let Some(at) = self.entries.iter().position(|(name, _)| name == key) {
             taken = Some(self.entries.remove(at).1);
@@ -170,7 +180,8 @@ impl<'a, 'p> Fields<'a, 'p> {
     }
 
     pub(crate) fn has(&self, key: &str) -> bool {
-        self.entries.iter().any(|(name, value)| name == key && *value != Json::Null)
+        self.present & bit(key) != 0
+            && self.entries.iter().any(|(name, value)| name == key && *value != Json::Null)
     }
 
     pub(crate) fn string(&mut self, key: &str) -> Result<Option<Cow<'a, str>>, BadRequest> {
@@ -236,6 +247,13 @@ impl<'a, 'p> Fields<'a, 'p> {
     fn wrong(&self, key: &str, expected: &str, found: &Json<'_>) -> BadRequest {
         self.path.key(key).bad(format!("must be {expected}, not {}", found.kind()))
     }
+}
+
+/// One of 64, by length and first letter.
+#[inline]
+fn bit(name: &str) -> u64 {
+    let first = name.as_bytes().first().map_or(0, |letter| usize::from(*letter));
+    1 << ((name.len() * 5 + first) % 64)
 }
 
 fn whole(number: &Number) -> Option<u64> {

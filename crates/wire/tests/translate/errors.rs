@@ -37,8 +37,30 @@ fn openai_errors() {
     );
     assert_eq!(
         error(OpenAiResponses, GeminiGenerate, 429, GEMINI),
-        json!({"error": {"message": "Quota exceeded", "type": "RESOURCE_EXHAUSTED", "param": null, "code": null}})
+        json!({"error": {
+            "message": "Quota exceeded", "type": "rate_limit_error", "param": null, "code": "RESOURCE_EXHAUSTED"
+        }})
     );
+}
+
+#[test]
+fn words_of_other_vendors_become_codes() {
+    for (status, word, kind) in [
+        (400, "INVALID_ARGUMENT", "invalid_request_error"),
+        (401, "UNAUTHENTICATED", "authentication_error"),
+        (403, "PERMISSION_DENIED", "permission_error"),
+        (404, "NOT_FOUND", "not_found_error"),
+        (429, "RESOURCE_EXHAUSTED", "rate_limit_error"),
+        (503, "UNAVAILABLE", "server_error"),
+    ] {
+        let body = json!({"error": {"code": status, "message": "No", "status": word}}).to_string();
+        let told = error(OpenAiChat, GeminiGenerate, status, &body);
+        assert_eq!((&told["error"]["type"], &told["error"]["code"]), (&json!(kind), &json!(word)));
+    }
+    let told =
+        error(OpenAiChat, BedrockConverse, 429, r#"{"__type":"ThrottlingException","message":"Slow"}"#);
+    assert_eq!(told["error"]["type"], "rate_limit_error");
+    assert_eq!(told["error"]["code"], "ThrottlingException");
 }
 
 #[test]

@@ -211,3 +211,66 @@ fn ten_megabytes_of_text_arrive_whole() {
     let (sent, _) = request(OpenAiChat, AnthropicMessages, &body);
     assert_eq!(sent["messages"][0]["content"].as_str().map(str::len), Some(10_000_000));
 }
+
+#[test]
+fn models_with_habits_are_not_asked_to_change_them() {
+    let body = r#"{"messages":[{"role":"user","content":"x"}],"temperature":0.2,"top_p":1,"top_k":3,
+        "reasoning_effort":"none","tools":[{"type":"function","function":{"name":"t"}}],"tool_choice":"required"}"#;
+    let target = Target { fixed_sampling: true, always_thinks: true, unforced_tools: true, ..target(false) };
+    for to in [AnthropicMessages, BedrockConverse, GeminiGenerate, OpenAiResponses] {
+        let (sent, mut dropped) = request_to(OpenAiChat, to, body, &target);
+        dropped.sort();
+        dropped.retain(|name| name != "top_k" || to != OpenAiResponses);
+        let known = ["reasoning_effort", "temperature", "tool_choice"];
+        assert!(
+            known.iter().all(|name| dropped.iter().any(|dropped| dropped == name)),
+            "{to:?}: {dropped:?}"
+        );
+        let text = sent.to_string();
+        for gone in ["temperature", "top_p", "topP", "top_k", "topK", "disabled", "ANY", "\"required\""] {
+            assert!(!text.contains(gone), "{to:?} {gone}: {text}");
+        }
+    }
+    let body = r#"{"messages":[{"role":"user","content":"x"}],"temperature":1}"#;
+    assert_eq!(request_to(OpenAiChat, AnthropicMessages, body, &target).1, Vec::<String>::new());
+}
+
+#[test]
+fn strict_tools_are_validated_by_gemini() {
+    let body = |choice: &str| {
+        format!(
+            r#"{{"messages":[{{"role":"user","content":"x"}}],{choice}
+            "tools":[{{"type":"function","function":{{"name":"t","strict":true,"parameters":{{"type":"object"}}}}}}]}}"#
+        )
+    };
+    let mode = |choice: &str| {
+        let (sent, dropped) = request(OpenAiChat, GeminiGenerate, &body(choice));
+        assert!(dropped.is_empty(), "{dropped:?}");
+        sent["toolConfig"]["functionCallingConfig"]["mode"].clone()
+    };
+    assert_eq!(mode(""), "VALIDATED");
+    assert_eq!(mode(r#""tool_choice":"auto","#), "VALIDATED");
+    assert_eq!(mode(r#""tool_choice":"required","#), "ANY");
+    assert_eq!(mode(r#""tool_choice":"none","#), "NONE");
+}
+
+#[test]
+fn several_answers_at_once_come_back_as_choices() {
+    let body = r#"{"model":"m","n":2,"messages":[{"role":"user","content":"x"}]}"#;
+    let outgoing =
+        translate::request(OpenAiChat, GeminiGenerate, body.as_bytes(), &target(false)).expect("sent");
+    let sent: Value = serde_json::from_slice(&outgoing.body).expect("JSON");
+    assert_eq!(sent["generationConfig"]["candidateCount"], 2);
+    let answer = br#"{"candidates":[{"content":{"parts":[{"text":"a"}]},"finishReason":"STOP","index":0},
+        {"content":{"parts":[{"text":"b"}]},"finishReason":"MAX_TOKENS","index":1}]}"#;
+    let told = translate::response(&outgoing.context, 200, answer).expect("translated");
+    let told: Value = serde_json::from_slice(&told.body).expect("JSON");
+    let choice =
+        |at: usize| (&told["choices"][at]["message"]["content"], &told["choices"][at]["finish_reason"]);
+    assert_eq!(choice(0), (&json!("a"), &json!("stop")));
+    assert_eq!(choice(1), (&json!("b"), &json!("length")));
+    // A stream of several has no translation, nor has Anthropic a word for it: both are told.
+    for (to, stream) in [(GeminiGenerate, true), (AnthropicMessages, false), (OpenAiResponses, false)] {
+        assert_eq!(request_to(OpenAiChat, to, body, &target(stream)).1, ["n"], "{to:?}");
+    }
+}

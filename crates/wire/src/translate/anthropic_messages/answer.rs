@@ -12,9 +12,7 @@ use crate::translate::conversation::{
 use crate::translate::json::{self, Array, Object, Text};
 use crate::translate::{BadAnswer, Context, Dropped};
 
-use super::{
-    CitationBody, HOME, UsageBody, stop_of, tier_to_openai, write_citation, write_stop, write_usage,
-};
+use super::{CitationBody, HOME, ServiceTier, UsageBody, stop_of, write_citation, write_stop, write_usage};
 
 #[derive(Deserialize)]
 struct Message<'a> {
@@ -61,19 +59,6 @@ struct Block<'a> {
     input: Option<&'a RawValue>,
 }
 
-/// Only the service tier, which sits beside the counts.
-#[derive(Deserialize)]
-struct TierOnly<'a> {
-    #[serde(borrow)]
-    usage: Option<Tier<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Tier<'a> {
-    #[serde(borrow)]
-    service_tier: Option<Text<'a>>,
-}
-
 pub(in crate::translate) fn read_answer<'a>(
     body: &'a [u8],
     dropped: &mut Dropped,
@@ -90,8 +75,7 @@ pub(in crate::translate) fn read_answer<'a>(
     let stop = stop_of(&reason, message.stop_sequence.map(|text| text.0), explanation).ok_or_else(|| {
         BadAnswer::new(format!("the provider broke the answer off with stop_reason {:?}", &*reason))
     })?;
-    let tier: Option<TierOnly<'a>> = serde_json::from_slice(body).ok();
-    let tier = tier.and_then(|body| body.usage?.service_tier);
+    let tier = message.usage.as_ref().and_then(|usage| usage.service_tier);
     Ok(Answer {
         id: message.id.map(|id| id.0),
         model: message.model.map(|model| model.0),
@@ -102,7 +86,7 @@ pub(in crate::translate) fn read_answer<'a>(
             body.update(&mut usage);
             usage
         }),
-        service_tier: tier.and_then(|tier| tier_to_openai(&tier)).map(Cow::Borrowed),
+        service_tier: tier.and_then(ServiceTier::openai).map(Cow::Borrowed),
     })
 }
 

@@ -7,7 +7,7 @@ use crate::translate::dropped::Field;
 use crate::translate::json::{self, Array, Object};
 use crate::translate::media::text_of_base64;
 use crate::translate::tools::plain_id;
-use crate::translate::{BadRequest, Writing};
+use crate::translate::{BadRequest, VERTEX_VERSION, Writing};
 
 use super::options::{write_options, write_tools};
 use super::thinking::{max_tokens, thinking};
@@ -20,7 +20,11 @@ pub(in crate::translate) fn write_request(
     let thinking = thinking(request, writing);
     let mut result = Ok(());
     json::object(&mut out, |body| {
-        body.string("model", writing.target.model);
+        if writing.target.model_in_path {
+            body.string("anthropic_version", VERTEX_VERSION);
+        } else {
+            body.string("model", writing.target.model);
+        }
         body.integer("max_tokens", max_tokens(request, &thinking, writing));
         result = write_conversation(body, request, writing);
         write_tools(body, request, writing);

@@ -26,9 +26,6 @@ pub(super) fn write_tools(body: &mut Object<'_>, request: &Request<'_>, writing:
                     if tool.cache.is_some() {
                         writing.drop(Field::ToolCache);
                     }
-                    if tool.strict == Some(true) {
-                        writing.drop(Field::ToolStrict);
-                    }
                     functions.object(|function| {
                         function.string("name", &tool.name);
                         function.string_if("description", tool.description.as_deref());
@@ -42,7 +39,12 @@ pub(super) fn write_tools(body: &mut Object<'_>, request: &Request<'_>, writing:
     if request.parallel_tools == Some(false) {
         writing.drop(Field::ParallelTools);
     }
+    // A forced call always follows its schema; one that is free does where the mode is `VALIDATED`.
+    let strict = request.tools.iter().any(|tool| tool.strict == Some(true) && listed(&tool.name));
     let (mode, names): (_, &[Cow<'_, str>]) = match choice {
+        None | Some(ToolChoice::Auto | ToolChoice::Allowed { required: false, .. }) if strict => {
+            ("VALIDATED", &[])
+        }
         None | Some(ToolChoice::Auto | ToolChoice::Allowed { required: false, .. }) => return,
         Some(ToolChoice::None) => ("NONE", &[]),
         Some(ToolChoice::Required) => ("ANY", &[]),

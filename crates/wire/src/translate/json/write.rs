@@ -18,8 +18,9 @@ pub(crate) fn array(out: &mut Vec<u8>, fill: impl FnOnce(&mut Array<'_>)) {
 
 /// Appends a quoted, escaped string.
 pub(crate) fn string(out: &mut Vec<u8>, value: &str) {
-    out.push(b'"');
     let bytes = value.as_bytes();
+    out.reserve(bytes.len() + 2);
+    out.push(b'"');
     let mut written = 0;
     let mut at = 0;
     while at < bytes.len() {
@@ -91,8 +92,18 @@ pub(crate) struct Object<'o> {
 }
 
 impl Object<'_> {
-    /// Starts a field; its value goes to the returned buffer.
-    pub(crate) fn key(&mut self, key: &str) -> &mut Vec<u8> {
+    /// Starts a field named by us, in letters that need no escape; its value goes to the returned buffer.
+    pub(crate) fn key(&mut self, key: &'static str) -> &mut Vec<u8> {
+        let start: &[u8] = if std::mem::replace(&mut self.empty, false) { b"\"" } else { b",\"" };
+        self.out.reserve(start.len() + key.len() + 2);
+        self.out.extend_from_slice(start);
+        self.out.extend_from_slice(key.as_bytes());
+        self.out.extend_from_slice(b"\":");
+        self.out
+    }
+
+    /// Starts a field named by someone else.
+    pub(crate) fn any_key(&mut self, key: &str) -> &mut Vec<u8> {
         if !std::mem::replace(&mut self.empty, false) {
             self.out.push(b',');
         }
@@ -101,54 +112,54 @@ impl Object<'_> {
         self.out
     }
 
-    pub(crate) fn string(&mut self, key: &str, value: &str) {
+    pub(crate) fn string(&mut self, key: &'static str, value: &str) {
         string(self.key(key), value);
     }
 
-    pub(crate) fn string_if(&mut self, key: &str, value: Option<&str>) {
+    pub(crate) fn string_if(&mut self, key: &'static str, value: Option<&str>) {
         if let Some(value) = value {
             self.string(key, value);
         }
     }
 
     /// A value that is JSON text already.
-    pub(crate) fn raw(&mut self, key: &str, value: &str) {
+    pub(crate) fn raw(&mut self, key: &'static str, value: &str) {
         self.key(key).extend_from_slice(value.as_bytes());
     }
 
-    pub(crate) fn raw_if(&mut self, key: &str, value: Option<&str>) {
+    pub(crate) fn raw_if(&mut self, key: &'static str, value: Option<&str>) {
         if let Some(value) = value {
             self.raw(key, value);
         }
     }
 
-    pub(crate) fn integer(&mut self, key: &str, value: u64) {
+    pub(crate) fn integer(&mut self, key: &'static str, value: u64) {
         integer(self.key(key), value);
     }
 
-    pub(crate) fn number_if(&mut self, key: &str, value: Option<&Number>) {
+    pub(crate) fn number_if(&mut self, key: &'static str, value: Option<&Number>) {
         if let Some(value) = value {
             self.raw(key, &value.to_string());
         }
     }
 
-    pub(crate) fn bool(&mut self, key: &str, value: bool) {
+    pub(crate) fn bool(&mut self, key: &'static str, value: bool) {
         self.raw(key, if value { "true" } else { "false" });
     }
 
-    pub(crate) fn null(&mut self, key: &str) {
+    pub(crate) fn null(&mut self, key: &'static str) {
         self.raw(key, "null");
     }
 
-    pub(crate) fn object(&mut self, key: &str, fill: impl FnOnce(&mut Object<'_>)) {
+    pub(crate) fn object(&mut self, key: &'static str, fill: impl FnOnce(&mut Object<'_>)) {
         object(self.key(key), fill);
     }
 
-    pub(crate) fn array(&mut self, key: &str, fill: impl FnOnce(&mut Array<'_>)) {
+    pub(crate) fn array(&mut self, key: &'static str, fill: impl FnOnce(&mut Array<'_>)) {
         array(self.key(key), fill);
     }
 
-    pub(crate) fn strings<T: AsRef<str>>(&mut self, key: &str, values: &[T]) {
+    pub(crate) fn strings<T: AsRef<str>>(&mut self, key: &'static str, values: &[T]) {
         self.array(key, |array| {
             values.iter().for_each(|value| array.string(value.as_ref()));
         });

@@ -349,7 +349,13 @@ impl StreamWriter {
     }
 
     /// An event about the one part of the open message; `key` names the object to fill, if it is not the event.
-    fn part_event(&mut self, kind: &str, key: &str, out: &mut Vec<u8>, fill: impl FnOnce(&mut Object<'_>)) {
+    fn part_event(
+        &mut self,
+        kind: &str,
+        key: &'static str,
+        out: &mut Vec<u8>,
+        fill: impl FnOnce(&mut Object<'_>),
+    ) {
         let index = self.count;
         let id = &self.item_id;
         event(&mut self.sequence, out, kind, |body| {

@@ -296,7 +296,9 @@ fn the_unified_api_is_limited_too_and_tells_the_cost() {
     let left: f64 = reply.header("cf-aig-budget-remaining").expect("a budget").parse().expect("a number");
     assert!((0.95..0.985).contains(&left), "{left}");
     stage.upstream.request();
-    let reply = stage.gateway.post_authorized(path, &[OWN], claude.replace("1000", "100000").as_bytes());
+    // The limit on output is lowered to what the model can say; the input comes on top of it.
+    let much = claude.replace("1000", "100000").replace("Hi", &"Hi".repeat(20_000));
+    let reply = stage.gateway.post_authorized(path, &[OWN], much.as_bytes());
     assert_eq!(code(&reply), (429, 2045), "{}", reply.text());
     assert!(stage.upstream.was_not_called());
 }

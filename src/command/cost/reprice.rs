@@ -127,7 +127,7 @@ fn correction(record: &LogRecord, providers: &Providers) -> Option<Correction> {
     let provider = providers.find(&record.provider)?;
     let price = provider.price(PriceTable::in_force(), &record.model, record.created_at_ms)?;
     let cost = price.cost(&usage);
-    (record.cost_nano_usd != Some(cost.nano_usd)).then(|| Correction {
+    (record.cost_nano_usd != Some(cost.nano_usd)).then_some(Correction {
         id: record.id,
         cost_nano_usd: Some(cost.nano_usd),
         price_id: Some(price.id),

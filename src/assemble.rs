@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use genesis_admin::Declared;
 use genesis_config::{Environment, ExposeSecret, GatewaySettings, Providers};
 use genesis_proxy::{GatewayRoute, Key, Snapshot, SnapshotParts, Token};
-use genesis_store::{KeyRow, Secret, Store, TokenRow};
+use genesis_store::{CustomProviderRow, KeyRow, Secret, Store, TokenRow};
 
 use crate::home::Settings;
 use crate::printer::Failed;
@@ -25,6 +26,7 @@ pub(crate) struct Stored {
     tokens: Vec<TokenRow>,
     keys: Vec<(KeyRow, Secret)>,
     gateways: Vec<(String, String, serde_json::Value)>,
+    custom_providers: Vec<CustomProviderRow>,
 }
 
 impl Stored {
@@ -45,6 +47,10 @@ impl Stored {
             Ok(gateways) => self.gateways = gateways,
             Err(error) => said("gateways created at run time", error),
         }
+        match store.custom_providers() {
+            Ok(custom) => self.custom_providers = custom,
+            Err(error) => said("custom providers created at run time", error),
+        }
         unread
     }
 }
@@ -57,20 +63,13 @@ pub(crate) fn snapshot(
 ) -> Result<(Snapshot, Vec<String>), Failed> {
     let mut warnings = Vec::new();
     let block = &settings.file.gateway;
-    let stored_keys = stored.keys.iter().map(|(row, secret)| Key {
-        provider: row.provider.clone(),
-        alias: row.alias.clone(),
-        gateway: row.gateway.clone(),
-        secret: secret.clone(),
-        source: format!("stored:{}", row.alias),
-    });
     let parts = SnapshotParts {
-        providers: providers(settings)?,
+        providers: with_custom(providers(settings)?, &stored.custom_providers, &mut warnings),
         gateways: gateway_settings(settings, &stored.gateways, dev, &mut warnings),
         routes: routes(settings)?,
         accounts: block.accounts.clone(),
         tokens: stored.tokens.iter().filter(|token| token.revoked_at_ms.is_none()).map(token).collect(),
-        stored_keys: stored_keys.collect(),
+        stored_keys: stored_keys(&stored.keys),
         default_model: settings.file.agents.defaults.model.primary.clone(),
         limits: block.limits.clone(),
         allow_private: block.allow_private,
@@ -129,6 +128,67 @@ fn routes(settings: &Settings) -> Result<Vec<GatewayRoute>, Failed> {
         }
     }
     Ok(routes)
+}
+
+/// The enabled ones; a provider of the file comes before one of the same slug.
+fn with_custom(
+    mut providers: Providers,
+    created: &[CustomProviderRow],
+    warnings: &mut Vec<String>,
+) -> Providers {
+    let enabled = |row: &&CustomProviderRow| row.fields.get("enable") == Some(&serde_json::Value::Bool(true));
+    for row in created.iter().filter(enabled) {
+        let added = genesis_admin::custom_provider_patch(row).and_then(|patch| {
+            providers.add_from_api(&row.slug, &patch).map_err(|problems| {
+                problems.into_iter().map(|problem| problem.message).collect::<Vec<_>>().join("; ")
+            })
+        });
+        if let Err(why) = added {
+            warnings.push(format!("custom provider `{}` is left out: {why}", row.slug));
+        }
+    }
+    providers
+}
+
+/// Keys as they are asked for: where no key is called `default`, the one marked so answers to that alias too.
+fn stored_keys(rows: &[(KeyRow, Secret)]) -> Vec<Key> {
+    let key = |row: &KeyRow, secret: &Secret, alias: &str| Key {
+        provider: row.provider.clone(),
+        alias: alias.to_owned(),
+        gateway: row.gateway.clone(),
+        secret: secret.clone(),
+        source: format!("stored:{}", row.alias),
+    };
+    let mut keys: Vec<_> = rows.iter().map(|(row, secret)| key(row, secret, &row.alias)).collect();
+    for (row, secret) in rows.iter().filter(|(row, _)| row.options.default_config) {
+        let taken = |key: &Key| {
+            key.provider == row.provider && key.gateway == row.gateway && key.alias == DEFAULT_ALIAS
+        };
+        if !keys.iter().any(taken) {
+            keys.push(key(row, secret, DEFAULT_ALIAS));
+        }
+    }
+    keys
+}
+
+const DEFAULT_ALIAS: &str = "default";
+
+/// What the management API must not change.
+pub(crate) fn declared(
+    settings: &Settings,
+    dev: Option<&DevMode>,
+    written_at_ms: i64,
+) -> Result<Declared, Failed> {
+    let block = &settings.file.gateway;
+    let dev_gateways = dev.map(|dev| dev.gateways.iter().cloned().chain(["default".to_owned()]).collect());
+    Ok(Declared {
+        gateways: block.gateways.clone(),
+        written_at_ms,
+        accounts: block.accounts.clone(),
+        providers: providers(settings)?,
+        allow_private: block.allow_private,
+        dev_gateways,
+    })
 }
 
 fn token(row: &TokenRow) -> Token {

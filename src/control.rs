@@ -8,8 +8,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
+use genesis_admin::Admin;
 use genesis_config::{CacheBlock, GatewaySettings};
-use genesis_proxy::{Cache, Event, Limiter, Server, ServerError, ServerOptions, Shared};
+use genesis_proxy::{Aside, Cache, Event, Limiter, Server, ServerError, ServerOptions, Shared};
 use genesis_store::{CacheDisk, CacheOptions, Journal, JournalOptions, Store};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -27,6 +28,7 @@ const EVENTS: usize = 64;
 
 pub(crate) struct Running {
     pub(crate) shared: Arc<Shared>,
+    admin: Arc<Admin>,
     server: Server,
     watcher: Watcher,
     drain: Duration,
@@ -67,7 +69,10 @@ impl Running {
         };
         let journal = Arc::new(Journal::start(&store, options));
         let (events, heard) = sync_channel(EVENTS);
-        let aside = genesis_admin::aside(store.clone(), Arc::clone(&journal));
+        let declared = assemble::declared(&settings, dev.as_ref(), home.written_at_ms())?;
+        let admin = Arc::new(Admin::new(store.clone(), Arc::clone(&journal), declared));
+        let answering = Arc::clone(&admin);
+        let aside: Aside = Arc::new(move |request| answering.answer(&request));
         let limiter = Limiter::recorded(store.path().to_owned())?;
         let block = &settings.file.gateway;
         let shared = Shared::new(snapshot, journal, aside, events)
@@ -84,10 +89,19 @@ impl Running {
         let drain = Duration::from_secs(block.drain_seconds);
         let server = Server::start(&options, &shared).map_err(not_started)?;
         let purges_heard = store.cache_purges(0).map_or(0, |(last, _)| last);
-        let watched =
-            Watched { purges_heard, home, store, stored, shared: Arc::clone(&shared), dev, kept, seen };
+        let watched = Watched {
+            purges_heard,
+            home,
+            store,
+            stored,
+            shared: Arc::clone(&shared),
+            admin: Arc::clone(&admin),
+            dev,
+            kept,
+            seen,
+        };
         let watcher = Watcher::start(watched, heard)?;
-        Ok(Self { shared, server, watcher, drain })
+        Ok(Self { shared, admin, server, watcher, drain })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -100,6 +114,7 @@ impl Running {
         let mut signals = runtime.block_on(async { StopSignals::listen() })?;
         let signal = runtime.block_on(signals.next());
         printer.note(format!("{signal}: draining for at most {} s", self.drain.as_secs()));
+        self.admin.close();
         // A second signal ends the wait. The thread is left behind if none comes.
         let hurry = self.server.hurry();
         std::thread::spawn(move || {
@@ -185,6 +200,7 @@ struct Watched {
     /// What was last read from it.
     stored: Stored,
     shared: Arc<Shared>,
+    admin: Arc<Admin>,
     dev: Option<DevMode>,
     kept: Kept,
     seen: Seen,
@@ -264,6 +280,7 @@ impl Watched {
         }
         let applied = self.home.settings().and_then(|settings| {
             let (snapshot, warnings) = assemble::snapshot(&settings, &self.stored, self.dev.as_ref())?;
+            self.admin.declare(assemble::declared(&settings, self.dev.as_ref(), self.home.written_at_ms())?);
             self.kept.apply(&snapshot);
             self.shared.replace_snapshot(snapshot);
             Ok(warnings)

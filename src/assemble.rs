@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use genesis_admin::Declared;
+use genesis_config::route::Route;
 use genesis_config::{Environment, ExposeSecret, GatewaySettings, Providers};
 use genesis_proxy::{GatewayRoute, Key, Snapshot, SnapshotParts, Token};
-use genesis_store::{CustomProviderRow, KeyRow, Secret, Store, TokenRow};
+use genesis_store::{CustomProviderRow, KeyRow, RouteRow, Secret, Store, TokenRow};
 
 use crate::home::Settings;
 use crate::printer::Failed;
@@ -27,6 +28,7 @@ pub(crate) struct Stored {
     keys: Vec<(KeyRow, Secret)>,
     gateways: Vec<(String, String, serde_json::Value)>,
     custom_providers: Vec<CustomProviderRow>,
+    routes: Vec<RouteRow>,
 }
 
 impl Stored {
@@ -51,6 +53,10 @@ impl Stored {
             Ok(custom) => self.custom_providers = custom,
             Err(error) => said("custom providers created at run time", error),
         }
+        match store.routes(None) {
+            Ok(routes) => self.routes = routes,
+            Err(error) => said("dynamic routes created at run time", error),
+        }
         unread
     }
 }
@@ -63,10 +69,13 @@ pub(crate) fn snapshot(
 ) -> Result<(Snapshot, Vec<String>), Failed> {
     let mut warnings = Vec::new();
     let block = &settings.file.gateway;
+    let providers = with_custom(providers(settings)?, &stored.custom_providers, &mut warnings);
+    let mut routes = routes(settings)?;
+    add_created(&mut routes, &stored.routes, &providers, block.accounts.is_some(), &mut warnings);
     let parts = SnapshotParts {
-        providers: with_custom(providers(settings)?, &stored.custom_providers, &mut warnings),
+        providers,
         gateways: gateway_settings(settings, &stored.gateways, dev, &mut warnings),
-        routes: routes(settings)?,
+        routes,
         accounts: block.accounts.clone(),
         tokens: stored.tokens.iter().filter(|token| token.revoked_at_ms.is_none()).map(token).collect(),
         stored_keys: stored_keys(&stored.keys),
@@ -128,6 +137,42 @@ fn routes(settings: &Settings) -> Result<Vec<GatewayRoute>, Failed> {
         }
     }
     Ok(routes)
+}
+
+/// Adds routes created over the API, each in the version that serves. A route the file declares for their gateway comes
+/// before them. `tenants`: a route is for its own account only.
+fn add_created(
+    routes: &mut Vec<GatewayRoute>,
+    created: &[RouteRow],
+    providers: &Providers,
+    tenants: bool,
+    warnings: &mut Vec<String>,
+) {
+    let declared = routes.clone();
+    for row in created {
+        let named =
+            format!("dynamic route `{}` of gateway `{}`, created at run time,", row.name, row.gateway);
+        let same = |known: &GatewayRoute| {
+            known.route.name == row.name
+                && known.gateway.as_ref().is_none_or(|gateway| *gateway == row.gateway)
+        };
+        if declared.iter().any(same) {
+            warnings.push(format!("{named} is left out: gateway.routes declares one of this name"));
+            continue;
+        }
+        let Some(version) = row.deployed() else { continue };
+        match Route::parse(&row.name, &version.elements, providers) {
+            Ok(route) => routes.push(GatewayRoute {
+                account: tenants.then(|| row.account.clone()),
+                gateway: Some(row.gateway.clone()),
+                route: Arc::new(route),
+            }),
+            Err(problems) => {
+                let why: Vec<_> = problems.into_iter().map(|problem| problem.message).collect();
+                warnings.push(format!("{named} is left out: {}", why.join("; ")));
+            }
+        }
+    }
 }
 
 /// The enabled ones; a provider of the file comes before one of the same slug.

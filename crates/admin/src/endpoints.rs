@@ -58,6 +58,7 @@ const ACCOUNT_VERIFY: &str = "/client/v4/accounts/{account}/tokens/verify";
 const GRAPHQL: &str = "/client/v4/graphql";
 const GATEWAYS: &str = "/client/v4/accounts/{account}/ai-gateway/gateways";
 const GATEWAY: &str = "/client/v4/accounts/{account}/ai-gateway/gateways/{gateway}";
+const CACHE: &str = "/client/v4/accounts/{account}/ai-gateway/gateways/{gateway}/cache";
 const URL: &str = "/client/v4/accounts/{account}/ai-gateway/gateways/{gateway}/url/{provider}";
 const CONFIGS: &str = "/client/v4/accounts/{account}/ai-gateway/gateways/{gateway}/provider_configs";
 const CONFIG: &str = "/client/v4/accounts/{account}/ai-gateway/gateways/{gateway}/provider_configs/{id}";
@@ -126,6 +127,7 @@ pub(crate) static ENDPOINTS: &[Endpoint] = &[
     get(GATEWAY, "Get a gateway", &[], One(GATEWAY_SHOWN), gateways::get),
     change(Method::PUT, GATEWAY, "Replace a gateway's settings", Some(gateways::REPLACED), One(GATEWAY_SHOWN), gateways::replace),
     change(Method::DELETE, GATEWAY, "Delete a gateway with its log", None, One(GATEWAY_SHOWN), gateways::delete),
+    change(Method::DELETE, CACHE, "Remove the gateway's cached answers", None, Beside("removed", Shape::Whole(0, i64::MAX)), gateways::purge),
     get(URL, "Where a provider is reached through the gateway", &[], One(Shape::Text(2048)), gateways::url),
     // Provider configs
     get(CONFIGS, "List stored provider keys", &[PAGE, PER_PAGE_100], Page(provider_configs::SHOWN), provider_configs::list),

@@ -6,11 +6,11 @@ use genesis_config::gateway::FIELDS;
 use genesis_config::problem::nearest;
 use genesis_config::schema::gateway_settings;
 use genesis_config::{GatewaySettings, Problem};
-use http::Response;
+use http::{Response, StatusCode};
 use serde_json::{Value, json};
 
 use crate::call::{Call, moment};
-use crate::envelope::{Body, Refusal, one};
+use crate::envelope::{Body, Refusal, json_body, one};
 use crate::logs;
 use crate::shape::Shape;
 
@@ -37,6 +37,16 @@ const READ_ONLY: [&str; 8] = [
     "is_default",
     "modified_at",
     "wholesale",
+];
+
+/// Settings Cloudflare's clients do not know. They replace a gateway without them and do not mean them to go.
+const OURS: [&str; 6] = [
+    "cache_semantic",
+    "cache_stale_if_error",
+    "cache_stale_while_revalidate",
+    "on_disconnect",
+    "policies",
+    "rate_limits",
 ];
 
 /// What stands for a secret in answers; sent back, it leaves the secret as it is.
@@ -85,12 +95,20 @@ pub(crate) fn replace(call: &Call<'_>) -> Result<Response<Body>, Refusal> {
     keep(call, known.account.as_deref().unwrap_or_else(|| call.account()), &settings)
 }
 
+/// Empties the gateway's cache, on disk at once and in a running gateway's memory within a second.
+pub(crate) fn purge(call: &Call<'_>) -> Result<Response<Body>, Refusal> {
+    let gateway = find(call)?.settings.id;
+    let removed = call.store().purge_cache(Some(&gateway), call.now_ms)?;
+    Ok(json_body(StatusCode::OK, &json!({ "success": true, "removed": removed })))
+}
+
 pub(crate) fn delete(call: &Call<'_>) -> Result<Response<Body>, Refusal> {
     let known = find(call)?;
     refuse_declared(&known)?;
     if let Some(account) = &known.account {
         call.store().delete_gateway(account, &known.settings.id)?;
         call.store().delete_logs(&logs::of_gateway(call, &known.settings.id))?;
+        call.store().purge_cache(Some(&known.settings.id), call.now_ms)?;
     }
     Ok(one(shown(call, &known)))
 }
@@ -198,6 +216,10 @@ fn read(call: &Call<'_>, old: Option<&GatewaySettings>) -> Result<GatewaySetting
     }
     if let Some(old) = old {
         body.insert("id".to_owned(), Value::from(old.id.as_str()));
+        let kept = serde_json::to_value(old).unwrap_or_default();
+        for name in OURS.into_iter().filter(|name| !kept[*name].is_null()) {
+            body.entry(name).or_insert_with(|| kept[name].clone());
+        }
     }
     let mut settings =
         GatewaySettings::from_api(body).map_err(|problem| Refusal::problems("body", vec![problem]))?;

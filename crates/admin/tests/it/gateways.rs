@@ -48,6 +48,52 @@ fn a_replacement_is_whole() {
 }
 
 #[test]
+fn a_replacement_by_a_client_that_does_not_know_our_own_settings_keeps_them() {
+    let api = Api::new();
+    let mut body = gateway("gw");
+    let ours = [
+        ("cache_semantic", json!({ "model": "openai/text-embedding-3-small", "threshold": 0.9 })),
+        ("cache_stale_if_error", json!(60)),
+        ("cache_stale_while_revalidate", json!(30)),
+        ("on_disconnect", json!("drain")),
+        (
+            "policies",
+            json!([{ "id": "p", "action": { "type": "block" }, "condition": "metadata.team == 'x'" }]),
+        ),
+        (
+            "rate_limits",
+            json!([{ "id": "r", "enabled": true, "limitType": "requests", "limit": 5, "window": 60 }]),
+        ),
+    ];
+    for (name, value) in &ours {
+        body[name] = value.clone();
+    }
+    let created = api.post("/gateways", &body).result();
+    let replaced = api.put("/gateways/gw", &gateway("gw")).result();
+    for (name, _) in &ours {
+        assert!(!created[name].is_null(), "{name} is not shown");
+        assert_eq!(replaced[name], created[name], "{name}");
+    }
+    // Who knows them can end them.
+    let mut body = gateway("gw");
+    body["rate_limits"] = Value::Null;
+    body["on_disconnect"] = json!("cancel");
+    let ended = api.put("/gateways/gw", &body).result();
+    let empty = |name: &str| ended[name].is_null() || ended[name] == json!([]);
+    assert!(empty("rate_limits") && !empty("policies"), "{ended}");
+    assert_ne!(ended["on_disconnect"], "drain");
+}
+
+#[test]
+fn a_gateways_cache_can_be_emptied() {
+    let api = Api::with_gateway();
+    assert_eq!(api.delete("/gateways/gw/cache").json()["removed"], 0);
+    let (_, heard) = api.store.cache_purges(0).unwrap();
+    assert_eq!(heard, [Some("gw".to_owned())]);
+    assert_eq!(api.delete("/gateways/nothing/cache").refusal().0, 404);
+}
+
+#[test]
 fn mistakes_are_all_named_at_their_place() {
     let api = Api::new();
     let answer = api.post("/gateways", &json!({ "id": "gw", "cache_tll": 5 }));

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
-use genesis_admin::Admin;
+use genesis_admin::{Admin, CacheHeld};
 use genesis_config::{CacheBlock, GatewaySettings};
 use genesis_proxy::{Aside, Cache, Event, Limiter, Server, ServerError, ServerOptions, Shared};
 use genesis_store::{CacheDisk, CacheOptions, Journal, JournalOptions, Store};
@@ -70,7 +70,8 @@ impl Running {
         let journal = Arc::new(Journal::start(&store, options));
         let (events, heard) = sync_channel(EVENTS);
         let declared = assemble::declared(&settings, dev.as_ref(), home.written_at_ms())?;
-        let admin = Arc::new(Admin::new(store.clone(), Arc::clone(&journal), declared));
+        let admin = Admin::new(store.clone(), Arc::clone(&journal), declared);
+        let admin = Arc::new(admin.on_loopback(listen.ip().is_loopback()));
         let answering = Arc::clone(&admin);
         let aside: Aside = Arc::new(move |request| answering.answer(&request));
         let limiter = Limiter::recorded(store.path().to_owned())?;
@@ -79,6 +80,15 @@ impl Running {
             .with_limiter(limiter)
             .with_cache(cache(&block.cache, &store));
         let shared = Arc::new(shared);
+        let asked = Arc::downgrade(&shared);
+        admin.ask_cache(Box::new(move || {
+            let size = asked.upgrade()?.cache().size();
+            Some(CacheHeld {
+                answers_in_memory: size.answers_in_memory,
+                bytes_in_memory: size.bytes_in_memory,
+                answers_on_disk: size.answers_on_disk,
+            })
+        }));
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let options = ServerOptions {
             listen,

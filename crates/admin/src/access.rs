@@ -123,7 +123,7 @@ fn presented(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Whether a web page of some other site may be behind this: pages can reach loopback.
-fn is_from_the_web(headers: &HeaderMap) -> bool {
+pub(crate) fn is_from_the_web(headers: &HeaderMap) -> bool {
     [ORIGIN, HOST]
         .iter()
         .any(|name| headers.get(name).is_some_and(|place| !place.to_str().is_ok_and(is_local_place)))

@@ -162,7 +162,7 @@ fn wrong_method(found: &[(&Endpoint, Vec<(&'static str, String)>)]) -> Response<
     response
 }
 
-fn now_ms() -> i64 {
+pub(crate) fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

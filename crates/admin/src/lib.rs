@@ -2,7 +2,7 @@
 //!
 //! Runs beside the data plane, on threads that may block, and shares nothing with it but the store and the journal.
 //!
-//! * [`health`]: `/healthz`, `/readyz`
+//! * [`health`]: `/healthz`, `/readyz`; [`metrics`]: `/metrics`
 //! * `endpoints`: the table of the management API: path, right, parameters, shapes, handler
 //! * `call`: one request on its way to its handler; `access` says who may, `query` and `shape` read what was sent
 //! * `envelope`: Cloudflare's envelope, errors and pages
@@ -22,6 +22,7 @@ mod gateways;
 mod graphql;
 pub mod health;
 mod logs;
+pub mod metrics;
 mod openapi;
 mod provider_configs;
 mod query;
@@ -31,7 +32,7 @@ mod tail;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use bytes::Bytes;
 use genesis_config::{GatewaySettings, Providers};
@@ -42,6 +43,8 @@ use access::Access;
 pub use custom_providers::patch as custom_provider_patch;
 pub use envelope::Body;
 use envelope::{Refusal, code};
+use metrics::Metrics;
+pub use metrics::{CacheGauge, CacheHeld};
 pub use openapi::document as openapi;
 use tail::Listeners;
 
@@ -52,6 +55,9 @@ pub struct Admin {
     access: Access,
     listeners: Listeners,
     declared: RwLock<Arc<Declared>>,
+    metrics: Arc<Metrics>,
+    cache: OnceLock<CacheGauge>,
+    on_loopback: bool,
 }
 
 /// What the configuration file and the command line say; it cannot be changed over the API.
@@ -87,7 +93,31 @@ impl Default for Declared {
 impl Admin {
     pub fn new(store: Store, journal: Arc<Journal>, declared: Declared) -> Self {
         let declared = RwLock::new(Arc::new(declared));
-        Self { store, journal, access: Access::default(), listeners: Listeners::default(), declared }
+        let metrics = Arc::new(Metrics::default());
+        let counting = Arc::clone(&metrics);
+        journal.tally(Box::new(move |figures| counting.add(figures)));
+        Self {
+            store,
+            journal,
+            access: Access::default(),
+            listeners: Listeners::default(),
+            declared,
+            metrics,
+            cache: OnceLock::new(),
+            on_loopback: false,
+        }
+    }
+
+    /// Only this machine can reach the listener: its programs may read the metrics without a token.
+    #[must_use]
+    pub fn on_loopback(mut self, on_loopback: bool) -> Self {
+        self.on_loopback = on_loopback;
+        self
+    }
+
+    /// Where the metrics ask how much the cache holds; the first one stays.
+    pub fn ask_cache(&self, gauge: CacheGauge) {
+        let _ = self.cache.set(gauge);
     }
 
     /// Requests that begin from now on see this.
@@ -114,6 +144,7 @@ impl Admin {
             "" => health::greeting(),
             "/healthz" | "/health" => health::live(),
             "/readyz" => health::ready(&self.store, &self.journal),
+            "/metrics" => metrics::answer(self, request).unwrap_or_else(Refusal::response),
             _ => Refusal::new(StatusCode::NOT_FOUND, code::NO_ROUTE, "no such path").response(),
         }
     }

@@ -57,7 +57,8 @@ pub use error::{Error, ErrorKind, Result};
 pub use filter::{Direction, LogCondition, LogField, LogFilter, LogOrder, LogValue, Operator};
 pub use gateway::GatewayRow;
 pub use journal::{
-    Following, Journal, JournalOptions, JournalStats, Listener, Retention, RetentionOf, Strategy,
+    Figures, Following, Journal, JournalOptions, JournalStats, Listener, Retention, RetentionOf, Strategy,
+    Tally,
 };
 pub use key::{KeyOptions, KeyRow};
 pub use lease::{Lease, Leases};

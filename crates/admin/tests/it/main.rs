@@ -4,6 +4,7 @@
 //! * `access`: tokens, rights, scopes, accounts
 //! * `gateways`, `provider_configs`, `custom_providers`, `routes`, `evaluations`: settings
 //! * `logs`, `tail`, `analytics`, `graphql`: the log
+//! * `metrics`: what a scraper reads
 //! * `description`: the checked-in OpenAPI description, and requests made up from it
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -15,6 +16,7 @@ mod evaluations;
 mod gateways;
 mod graphql;
 mod logs;
+mod metrics;
 mod provider_configs;
 mod routes;
 mod schema;

@@ -125,7 +125,11 @@ impl Api {
     }
 
     pub(crate) fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
-        let full = if path.starts_with("/client/") { path.to_owned() } else { format!("{BASE}{path}") };
+        let full = if path.starts_with("/client/") || path == "/metrics" {
+            path.to_owned()
+        } else {
+            format!("{BASE}{path}")
+        };
         let mut request = Request::builder().method(method).uri(&full);
         for (name, value) in headers {
             request = request.header(*name, *value);

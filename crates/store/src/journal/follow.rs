@@ -1,24 +1,44 @@
-//! Listeners that are shown each record as it comes: the live tail.
+//! Listeners that are shown each record as it comes: the live tail; and who adds up figures: the metrics.
 
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, PoisonError, Weak,
+        Arc, Mutex, OnceLock, PoisonError, Weak,
         atomic::{AtomicUsize, Ordering},
     },
 };
 
+use genesis_wire::Usage;
+
 use crate::{
-    LogRecord,
-    packed::{Packed, read_record},
+    LogRecord, Outcome,
+    packed::{Packed, key_of, read_figures, read_key, read_record},
 };
 
 /// Is shown records. Must neither block nor panic.
 pub type Listener = Box<dyn FnMut(&LogRecord) + Send>;
 
+/// Is shown figures. Must neither block nor panic.
+pub type Tally = Box<dyn Fn(&Figures<'_>) + Send + Sync>;
+
+/// What is added up of one exchange; see [`LogRecord`].
+#[derive(Clone, Debug)]
+pub struct Figures<'a> {
+    pub gateway: &'a str,
+    pub provider: &'a str,
+    pub status: u16,
+    pub outcome: Outcome,
+    pub cached: bool,
+    pub duration_ms: u32,
+    pub first_byte_ms: Option<u32>,
+    pub usage: Usage,
+    pub cost_nano_usd: i64,
+}
+
 /// Everybody who listens. Free for the writer as long as nobody does.
 #[derive(Default)]
 pub(super) struct Followers {
+    tally: OnceLock<Tally>,
     count: AtomicUsize,
     listeners: Mutex<Listeners>,
 }
@@ -40,12 +60,19 @@ pub struct Following {
 
 impl Followers {
     pub(super) fn tell(&self, packed: &Packed) {
+        if let (Some(tally), Some(figures)) = (self.tally.get(), figures(packed)) {
+            tally(&figures);
+        }
         if self.count.load(Ordering::Relaxed) == 0 {
             return;
         }
         if let Some(record) = read_record(packed.head(), packed.details()) {
             self.change(|listeners| listeners.all.iter_mut().for_each(|(_, listener)| listener(&record)));
         }
+    }
+
+    pub(super) fn set_tally(&self, tally: Tally) {
+        let _ = self.tally.set(tally);
     }
 
     pub(super) fn add(self: &Arc<Self>, listener: Listener) -> Following {
@@ -72,6 +99,23 @@ impl Followers {
         self.count.store(listeners.all.len(), Ordering::Relaxed);
         value
     }
+}
+
+/// Read from the head alone: the metrics want them of every record.
+fn figures(packed: &Packed) -> Option<Figures<'_>> {
+    let key = read_key(key_of(packed.head())?)?;
+    let figures = read_figures(packed.head())?;
+    Some(Figures {
+        gateway: key.gateway,
+        provider: key.provider,
+        status: key.status,
+        outcome: key.outcome,
+        cached: key.cached,
+        duration_ms: figures.duration_ms,
+        first_byte_ms: figures.first_byte_ms,
+        usage: figures.usage.unwrap_or_default(),
+        cost_nano_usd: figures.cost_nano_usd.unwrap_or_default(),
+    })
 }
 
 impl fmt::Debug for Followers {

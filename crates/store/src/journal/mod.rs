@@ -25,7 +25,7 @@ use crossbeam_queue::ArrayQueue;
 
 pub(crate) use self::batch::{Batch, Part};
 use self::follow::Followers;
-pub use self::follow::{Following, Listener};
+pub use self::follow::{Figures, Following, Listener, Tally};
 use crate::{LogRecord, Payload, Store, packed::Packed};
 
 /// How much a gateway's log may hold.
@@ -166,6 +166,12 @@ impl Journal {
     /// called by the log's writer, so it must not block.
     pub fn follow(&self, listener: Listener) -> Following {
         self.shared.followers.add(listener)
+    }
+
+    /// Shows `tally` the figures of every record from now on, as [`follow`](Self::follow) does. There is one; the first
+    /// stays.
+    pub fn tally(&self, tally: Tally) {
+        self.shared.followers.set_tally(tally);
     }
 
     /// Lets go of everybody who follows, and of whoever comes later.

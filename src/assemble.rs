@@ -3,9 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use genesis_admin::Declared;
+use genesis_config::route::Route;
 use genesis_config::{Environment, ExposeSecret, GatewaySettings, Providers};
 use genesis_proxy::{GatewayRoute, Key, Snapshot, SnapshotParts, Token};
-use genesis_store::{KeyRow, Secret, Store, TokenRow};
+use genesis_store::{CustomProviderRow, KeyRow, RouteRow, Secret, Store, TokenRow};
 
 use crate::home::Settings;
 use crate::printer::Failed;
@@ -25,6 +27,8 @@ pub(crate) struct Stored {
     tokens: Vec<TokenRow>,
     keys: Vec<(KeyRow, Secret)>,
     gateways: Vec<(String, String, serde_json::Value)>,
+    custom_providers: Vec<CustomProviderRow>,
+    routes: Vec<RouteRow>,
 }
 
 impl Stored {
@@ -45,6 +49,14 @@ impl Stored {
             Ok(gateways) => self.gateways = gateways,
             Err(error) => said("gateways created at run time", error),
         }
+        match store.custom_providers() {
+            Ok(custom) => self.custom_providers = custom,
+            Err(error) => said("custom providers created at run time", error),
+        }
+        match store.routes(None) {
+            Ok(routes) => self.routes = routes,
+            Err(error) => said("dynamic routes created at run time", error),
+        }
         unread
     }
 }
@@ -57,20 +69,16 @@ pub(crate) fn snapshot(
 ) -> Result<(Snapshot, Vec<String>), Failed> {
     let mut warnings = Vec::new();
     let block = &settings.file.gateway;
-    let stored_keys = stored.keys.iter().map(|(row, secret)| Key {
-        provider: row.provider.clone(),
-        alias: row.alias.clone(),
-        gateway: row.gateway.clone(),
-        secret: secret.clone(),
-        source: format!("stored:{}", row.alias),
-    });
+    let providers = with_custom(providers(settings)?, &stored.custom_providers, &mut warnings);
+    let mut routes = routes(settings)?;
+    add_created(&mut routes, &stored.routes, &providers, block.accounts.is_some(), &mut warnings);
     let parts = SnapshotParts {
-        providers: providers(settings)?,
+        providers,
         gateways: gateway_settings(settings, &stored.gateways, dev, &mut warnings),
-        routes: routes(settings)?,
+        routes,
         accounts: block.accounts.clone(),
         tokens: stored.tokens.iter().filter(|token| token.revoked_at_ms.is_none()).map(token).collect(),
-        stored_keys: stored_keys.collect(),
+        stored_keys: stored_keys(&stored.keys),
         default_model: settings.file.agents.defaults.model.primary.clone(),
         limits: block.limits.clone(),
         allow_private: block.allow_private,
@@ -129,6 +137,103 @@ fn routes(settings: &Settings) -> Result<Vec<GatewayRoute>, Failed> {
         }
     }
     Ok(routes)
+}
+
+/// Adds routes created over the API, each in the version that serves. A route the file declares for their gateway comes
+/// before them. `tenants`: a route is for its own account only.
+fn add_created(
+    routes: &mut Vec<GatewayRoute>,
+    created: &[RouteRow],
+    providers: &Providers,
+    tenants: bool,
+    warnings: &mut Vec<String>,
+) {
+    let declared = routes.clone();
+    for row in created {
+        let named =
+            format!("dynamic route `{}` of gateway `{}`, created at run time,", row.name, row.gateway);
+        let same = |known: &GatewayRoute| {
+            known.route.name == row.name
+                && known.gateway.as_ref().is_none_or(|gateway| *gateway == row.gateway)
+        };
+        if declared.iter().any(same) {
+            warnings.push(format!("{named} is left out: gateway.routes declares one of this name"));
+            continue;
+        }
+        let Some(version) = row.deployed() else { continue };
+        match Route::parse(&row.name, &version.elements, providers) {
+            Ok(route) => routes.push(GatewayRoute {
+                account: tenants.then(|| row.account.clone()),
+                gateway: Some(row.gateway.clone()),
+                route: Arc::new(route),
+            }),
+            Err(problems) => {
+                let why: Vec<_> = problems.into_iter().map(|problem| problem.message).collect();
+                warnings.push(format!("{named} is left out: {}", why.join("; ")));
+            }
+        }
+    }
+}
+
+/// The enabled ones; a provider of the file comes before one of the same slug.
+fn with_custom(
+    mut providers: Providers,
+    created: &[CustomProviderRow],
+    warnings: &mut Vec<String>,
+) -> Providers {
+    let enabled = |row: &&CustomProviderRow| row.fields.get("enable") == Some(&serde_json::Value::Bool(true));
+    for row in created.iter().filter(enabled) {
+        let added = genesis_admin::custom_provider_patch(row).and_then(|patch| {
+            providers.add_from_api(&row.slug, &patch).map_err(|problems| {
+                problems.into_iter().map(|problem| problem.message).collect::<Vec<_>>().join("; ")
+            })
+        });
+        if let Err(why) = added {
+            warnings.push(format!("custom provider `{}` is left out: {why}", row.slug));
+        }
+    }
+    providers
+}
+
+/// Keys as they are asked for: where no key is called `default`, the one marked so answers to that alias too.
+fn stored_keys(rows: &[(KeyRow, Secret)]) -> Vec<Key> {
+    let key = |row: &KeyRow, secret: &Secret, alias: &str| Key {
+        provider: row.provider.clone(),
+        alias: alias.to_owned(),
+        gateway: row.gateway.clone(),
+        secret: secret.clone(),
+        source: format!("stored:{}", row.alias),
+    };
+    let mut keys: Vec<_> = rows.iter().map(|(row, secret)| key(row, secret, &row.alias)).collect();
+    for (row, secret) in rows.iter().filter(|(row, _)| row.options.default_config) {
+        let taken = |key: &Key| {
+            key.provider == row.provider && key.gateway == row.gateway && key.alias == DEFAULT_ALIAS
+        };
+        if !keys.iter().any(taken) {
+            keys.push(key(row, secret, DEFAULT_ALIAS));
+        }
+    }
+    keys
+}
+
+const DEFAULT_ALIAS: &str = "default";
+
+/// What the management API must not change.
+pub(crate) fn declared(
+    settings: &Settings,
+    dev: Option<&DevMode>,
+    written_at_ms: i64,
+) -> Result<Declared, Failed> {
+    let block = &settings.file.gateway;
+    let dev_gateways = dev.map(|dev| dev.gateways.iter().cloned().chain(["default".to_owned()]).collect());
+    Ok(Declared {
+        gateways: block.gateways.clone(),
+        written_at_ms,
+        accounts: block.accounts.clone(),
+        providers: providers(settings)?,
+        allow_private: block.allow_private,
+        dev_gateways,
+    })
 }
 
 fn token(row: &TokenRow) -> Token {

@@ -8,8 +8,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
+use genesis_admin::{Admin, CacheHeld};
 use genesis_config::{CacheBlock, GatewaySettings};
-use genesis_proxy::{Cache, Event, Limiter, Server, ServerError, ServerOptions, Shared};
+use genesis_proxy::{Aside, Cache, Event, Limiter, Server, ServerError, ServerOptions, Shared};
 use genesis_store::{CacheDisk, CacheOptions, Journal, JournalOptions, Store};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -27,6 +28,7 @@ const EVENTS: usize = 64;
 
 pub(crate) struct Running {
     pub(crate) shared: Arc<Shared>,
+    admin: Arc<Admin>,
     server: Server,
     watcher: Watcher,
     drain: Duration,
@@ -67,13 +69,26 @@ impl Running {
         };
         let journal = Arc::new(Journal::start(&store, options));
         let (events, heard) = sync_channel(EVENTS);
-        let aside = genesis_admin::aside(store.clone(), Arc::clone(&journal));
+        let declared = assemble::declared(&settings, dev.as_ref(), home.written_at_ms())?;
+        let admin = Admin::new(store.clone(), Arc::clone(&journal), declared);
+        let admin = Arc::new(admin.on_loopback(listen.ip().is_loopback()));
+        let answering = Arc::clone(&admin);
+        let aside: Aside = Arc::new(move |request| answering.answer(&request));
         let limiter = Limiter::recorded(store.path().to_owned())?;
         let block = &settings.file.gateway;
         let shared = Shared::new(snapshot, journal, aside, events)
             .with_limiter(limiter)
             .with_cache(cache(&block.cache, &store));
         let shared = Arc::new(shared);
+        let asked = Arc::downgrade(&shared);
+        admin.ask_cache(Box::new(move || {
+            let size = asked.upgrade()?.cache().size();
+            Some(CacheHeld {
+                answers_in_memory: size.answers_in_memory,
+                bytes_in_memory: size.bytes_in_memory,
+                answers_on_disk: size.answers_on_disk,
+            })
+        }));
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let options = ServerOptions {
             listen,
@@ -84,10 +99,19 @@ impl Running {
         let drain = Duration::from_secs(block.drain_seconds);
         let server = Server::start(&options, &shared).map_err(not_started)?;
         let purges_heard = store.cache_purges(0).map_or(0, |(last, _)| last);
-        let watched =
-            Watched { purges_heard, home, store, stored, shared: Arc::clone(&shared), dev, kept, seen };
+        let watched = Watched {
+            purges_heard,
+            home,
+            store,
+            stored,
+            shared: Arc::clone(&shared),
+            admin: Arc::clone(&admin),
+            dev,
+            kept,
+            seen,
+        };
         let watcher = Watcher::start(watched, heard)?;
-        Ok(Self { shared, server, watcher, drain })
+        Ok(Self { shared, admin, server, watcher, drain })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -100,6 +124,7 @@ impl Running {
         let mut signals = runtime.block_on(async { StopSignals::listen() })?;
         let signal = runtime.block_on(signals.next());
         printer.note(format!("{signal}: draining for at most {} s", self.drain.as_secs()));
+        self.admin.close();
         // A second signal ends the wait. The thread is left behind if none comes.
         let hurry = self.server.hurry();
         std::thread::spawn(move || {
@@ -185,6 +210,7 @@ struct Watched {
     /// What was last read from it.
     stored: Stored,
     shared: Arc<Shared>,
+    admin: Arc<Admin>,
     dev: Option<DevMode>,
     kept: Kept,
     seen: Seen,
@@ -264,6 +290,7 @@ impl Watched {
         }
         let applied = self.home.settings().and_then(|settings| {
             let (snapshot, warnings) = assemble::snapshot(&settings, &self.stored, self.dev.as_ref())?;
+            self.admin.declare(assemble::declared(&settings, self.dev.as_ref(), self.home.written_at_ms())?);
             self.kept.apply(&snapshot);
             self.shared.replace_snapshot(snapshot);
             Ok(warnings)

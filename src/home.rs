@@ -60,6 +60,13 @@ impl Home {
         Ok(())
     }
 
+    /// When `genesis.json` was last written, in milliseconds since the epoch; 0 if there is none.
+    pub(crate) fn written_at_ms(&self) -> i64 {
+        let modified = std::fs::metadata(self.config_path()).and_then(|metadata| metadata.modified()).ok();
+        let since = modified.and_then(|time| time.duration_since(std::time::SystemTime::UNIX_EPOCH).ok());
+        since.and_then(|since| i64::try_from(since.as_millis()).ok()).unwrap_or_default()
+    }
+
     pub(crate) fn settings(&self) -> Result<Settings, Failed> {
         let path = self.config_path();
         let file = File::load(&path).map_err(|error| {

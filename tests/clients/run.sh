@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The official SDKs of OpenAI and Anthropic, in Python and Node, against the built binary: on each provider's own path,
 # and on the unified API, where an SDK of one vendor drives the models of another. Cloudflare's own package drives the
-# universal endpoint.
+# universal endpoint; Cloudflare's SDK, in both languages, manages the gateway.
 #
 #   tests/clients/run.sh [path to genesis]      without a path: builds the binary and takes that
 #
@@ -38,6 +38,7 @@ main() {
   status=0
   run_python || status=1
   run_node || status=1
+  run_description || status=1
   summary
   return $status
 }
@@ -110,6 +111,7 @@ EOF
     echo "second-key-of-$provider" | "${bare[@]}" GENESIS_HOME="$own" "$genesis" --quiet key set "$provider" --alias second
   done
   token=$("${bare[@]}" GENESIS_HOME="$own" "$genesis" --quiet token create --name clients)
+  managing=$("${bare[@]}" GENESIS_HOME="$own" "$genesis" --quiet token create --name managing --permissions read,edit)
   "${bare[@]}" GENESIS_HOME="$own" "$genesis" gateway run >"$logs/gateway.out" 2>"$logs/gateway.log" &
   pids+=($!)
   wait_for $! "$logs/gateway.log" 'listens on http://' "$logs/gateway.log"
@@ -144,7 +146,7 @@ suite() {
   cd "$1"
   shift
   "${bare[@]}" GENESIS="$genesis" GATEWAY_HOME="$home/gateway" DEV_HOME="$home/dev" \
-    GATEWAY_URL="$gateway_url" GATEWAY_TOKEN="$token" DEV_URL="$dev_url" "$@" &
+    GATEWAY_URL="$gateway_url" GATEWAY_TOKEN="$token" MANAGEMENT_TOKEN="$managing" DEV_URL="$dev_url" "$@" &
   pids+=($!)
   cd - >/dev/null
   wait $!
@@ -160,6 +162,18 @@ run_node() {
     --test-reporter=spec --test-reporter-destination=stdout \
     --test-reporter=tap --test-reporter-destination="$logs/node.tap" \
     "$node_work"/*.test.mjs
+}
+
+# Schemathesis makes requests up from the OpenAPI description: no answer may be a 5xx or other than described. The live
+# tail is left out, as it does not end.
+run_description() {
+  local origin="${dev_url%%/v1/*}"
+  suite "$python_work" "$python_work/bin/schemathesis" --config-file "$here/python/schemathesis.toml" \
+    run "$origin/client/v4/openapi.json" --url "$origin" --exclude-path-regex 'logs/tail$' \
+    --checks not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance \
+    --max-time 60 --request-timeout 10 --generation-database none --warnings off --no-color \
+    >"$logs/description.log" || { cat "$logs/description.log"; return 1; }
+  sed -n 's/^ *\([0-9]* generated\)/description: \1/p' "$logs/description.log"
 }
 
 summary() {

@@ -9,6 +9,7 @@ mod crash;
 mod http;
 mod leaks;
 mod limits;
+mod management;
 mod process;
 mod provider_page;
 mod readme;

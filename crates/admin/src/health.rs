@@ -1,14 +1,13 @@
 //! Whether the process lives, and whether it can do its work.
 
-use bytes::Bytes;
 use genesis_store::{Journal, Store};
 use http::{Response, StatusCode};
 use serde_json::json;
 
-use crate::envelope::body;
+use crate::envelope::{Body, json_body as body};
 
 /// `/`: what this is, for whoever opens it in a browser.
-pub fn greeting() -> Response<Bytes> {
+pub fn greeting() -> Response<Body> {
     let greeting = json!({
         "name": "genesis",
         "version": env!("CARGO_PKG_VERSION"),
@@ -18,13 +17,13 @@ pub fn greeting() -> Response<Bytes> {
 }
 
 /// `/healthz`: the process answers.
-pub fn live() -> Response<Bytes> {
+pub fn live() -> Response<Body> {
     body(StatusCode::OK, &json!({ "ok": true, "status": "live" }))
 }
 
 /// `/readyz`: requests are served whatever the store does, so this is 200 as long as anything answers; what is ill
 /// is listed, with the log's counters.
-pub fn ready(store: &Store, journal: &Journal) -> Response<Bytes> {
+pub fn ready(store: &Store, journal: &Journal) -> Response<Body> {
     let log = journal.stats();
     let mut failing = Vec::new();
     if !log.healthy {

@@ -14,6 +14,7 @@
 //! * [`policy`]: who may call what, and for how much; what that means for one call
 //! * [`price`]: what a model costs, dated; exact integer arithmetic
 //! * [`money`]: decimal text to integers, never through a float
+//! * [`place`]: whether a host or origin is this machine
 //! * [`secret`]: the type for whatever must not be printed
 //!
 //! Behind these: `read` (JSON5 into types, every mistake at its place), `shapes` (fields written in more than one way),
@@ -34,6 +35,7 @@ mod limits;
 mod model_name;
 mod model_table;
 pub mod money;
+pub mod place;
 pub mod policy;
 pub mod price;
 mod price_table;
@@ -57,6 +59,7 @@ pub use gateway::{GatewayId, GatewaySettings, SemanticCache};
 pub use known::KnownModel;
 pub use model_name::dashed_claude;
 pub use model_table::{Abilities, Ability, ModelTable};
+pub use place::is_local_place;
 pub use price::{Cost, Price};
 pub use price_table::PriceTable;
 pub use problem::Problem;

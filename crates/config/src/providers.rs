@@ -49,6 +49,26 @@ impl Providers {
         if problems.is_empty() { Ok(providers) } else { Err(problems) }
     }
 
+    /// Adds a provider that arrived over the API. Nobody wrote its address into the file, so it is not trusted to be
+    /// private; and `${VAR}` is refused, since whoever may add providers may not for that read the environment.
+    pub fn add_from_api(&mut self, slug: &str, patch: &ProviderPatch) -> Result<(), Vec<Problem>> {
+        let variable = |text: &str| text.contains("${");
+        if patch.base_url.as_deref().is_some_and(variable) {
+            return Err(vec![Problem::at("baseUrl", "variables are for the configuration file")]);
+        }
+        if let Some((name, _)) = patch.headers.iter().find(|(_, value)| variable(value)) {
+            let problem = Problem::at(join("headers", name), "variables are for the configuration file");
+            return Err(vec![problem]);
+        }
+        if self.find(slug).is_some() {
+            return Err(vec![Problem::at("", format!("there is already a provider `{slug}`"))]);
+        }
+        let mut provider = Provider::custom(slug, patch)?;
+        provider.base_url_set = false;
+        self.rows.insert(provider.slug.clone(), provider);
+        Ok(())
+    }
+
     /// The provider a slug names: a row, an alias of one (`xai` is `grok`), or `custom-x` for the operator's `x`.
     pub fn find(&self, slug: &str) -> Option<&Provider> {
         self.rows

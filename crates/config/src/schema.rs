@@ -263,7 +263,10 @@ fn gateway() -> Value {
                 ),
             ),
             ("allowPrivate", flag("Let addresses that arrive in requests be private ones; default false")),
-            ("gateways", map("By id: gateways kept in this file, read-only over the API", settings())),
+            (
+                "gateways",
+                map("By id: gateways kept in this file, read-only over the API", gateway_settings()),
+            ),
             ("routes", map("By name: dynamic routes, called as `dynamic/<name>`", route())),
         ],
     )
@@ -286,7 +289,7 @@ fn route() -> Value {
 }
 
 /// One gateway, in Cloudflare's field names.
-fn settings() -> Value {
+pub fn gateway_settings() -> Value {
     let nullable = |value: Value| or_null(value);
     object(
         "Settings of a gateway",

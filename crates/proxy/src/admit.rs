@@ -1,11 +1,9 @@
 //! Token → caller and rights.
 
-use std::net::Ipv4Addr;
-
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue, ORIGIN};
 
-use genesis_config::GatewaySettings;
+use genesis_config::{GatewaySettings, is_local_place};
 use http::StatusCode;
 
 use crate::failure::{Code, Failure};
@@ -119,16 +117,9 @@ pub(crate) fn take_from_slots(headers: &mut HeaderMap) -> Option<String> {
 /// Whether a web page of some other site may be behind this: pages can reach loopback, and in `genesis dev` whoever
 /// reaches it may use the stored keys. A browser names the page's origin, or the name the page made point here.
 fn is_from_the_web(headers: &HeaderMap) -> bool {
-    let local = |place: &str| {
-        let host = place.split("://").last().unwrap_or_default();
-        let host =
-            host.rsplit_once(':').map_or(host, |(name, port)| if port.contains(']') { host } else { name });
-        host == "localhost"
-            || host.ends_with(".localhost")
-            || host == "[::1]"
-            || host.parse::<Ipv4Addr>().is_ok_and(|ip| ip.is_loopback())
-    };
-    [ORIGIN, HOST].iter().any(|name| headers.get(name).is_some_and(|place| !place.to_str().is_ok_and(local)))
+    [ORIGIN, HOST]
+        .iter()
+        .any(|name| headers.get(name).is_some_and(|place| !place.to_str().is_ok_and(is_local_place)))
 }
 
 /// A credential without its scheme word: `Bearer x`, `Token x`, `Key x` and `x` are the same.

@@ -7,11 +7,14 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
 use crate::drain::Kept;
+use crate::server::AsideBody;
 
-/// Either bytes we made ourselves or a provider's answer on its way through.
+/// Bytes we made ourselves, a provider's answer on its way through, or what stands beside both.
 pub(crate) enum Body {
     Full(Option<Bytes>),
     Relay(Kept),
+    /// What is answered beside the data plane.
+    Aside(AsideBody),
 }
 
 /// Why a body ended early. hyper answers it by breaking the transfer, which is what a client must see.
@@ -37,6 +40,9 @@ impl http_body::Body for Body {
                 Some(relay) => relay.poll_data(cx).map(|data| data.map(|data| data.map(Frame::data))),
                 None => Poll::Ready(None),
             },
+            Self::Aside(body) => Pin::new(body)
+                .poll_frame(cx)
+                .map(|frame| frame.map(|frame| frame.map_err(|never| match never {}))),
         }
     }
 
@@ -44,6 +50,7 @@ impl http_body::Body for Body {
         match self {
             Self::Full(bytes) => bytes.is_none(),
             Self::Relay(kept) => kept.is_finished(),
+            Self::Aside(body) => body.is_end_stream(),
         }
     }
 
@@ -52,6 +59,7 @@ impl http_body::Body for Body {
             Self::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             // The provider's own `content-length`, if any, is already among the headers.
             Self::Relay(_) => SizeHint::default(),
+            Self::Aside(body) => body.size_hint(),
         }
     }
 }

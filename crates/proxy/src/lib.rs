@@ -71,6 +71,6 @@ pub use facts::facts as model_facts;
 pub use health::TargetHealth;
 pub use limit::Limiter;
 pub use route::GatewayRoute;
-pub use server::{Aside, Event, Server, ServerError, ServerOptions, Shared};
+pub use server::{Aside, AsideBody, Event, Server, ServerError, ServerOptions, Shared};
 pub use snapshot::{Key, Snapshot, SnapshotParts, Token};
 pub use upstream::trusted_roots;

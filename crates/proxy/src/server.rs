@@ -1,6 +1,7 @@
 //! Accept, HTTP/1.1 and h2, size caps, drain. One thread per core, each with its own listener, runtime and upstream
 //! pool: nothing on the request path is shared but the snapshot and the journal.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::pin::pin;
@@ -15,6 +16,7 @@ use bytes::Bytes;
 use genesis_config::CacheBlock;
 use genesis_store::Journal;
 use http::{Request, Response, request};
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -38,7 +40,10 @@ use crate::snapshot::Snapshot;
 use crate::upstream::{Pool, TlsSetup};
 
 /// Answers what is not a provider call: health, management API, dashboard. Runs on a thread where it may block.
-pub type Aside = Arc<dyn Fn(Request<Bytes>) -> Response<Bytes> + Send + Sync>;
+pub type Aside = Arc<dyn Fn(Request<Bytes>) -> Response<AsideBody> + Send + Sync>;
+
+/// What it answers: bytes, or events as they happen.
+pub type AsideBody = UnsyncBoxBody<Bytes, Infallible>;
 
 /// What the data plane tells the rest of the program. It never waits for anyone to listen.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -269,7 +274,7 @@ impl Worker {
         let aside = Arc::clone(&self.shared.aside);
         let request = Request::from_parts(head, body.to_bytes());
         match tokio::task::spawn_blocking(move || aside(request)).await {
-            Ok(response) => response.map(Body::full),
+            Ok(response) => response.map(Body::Aside),
             Err(_) => reply::failure(&malformed(
                 "the request could not be answered; the gateway's own log says why",
             )),
@@ -377,7 +382,7 @@ async fn connection(
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request| {
         let worker = Rc::clone(&worker);
-        async move { Ok::<_, std::convert::Infallible>(exchange::handle(worker, request).await) }
+        async move { Ok::<_, Infallible>(exchange::handle(worker, request).await) }
     });
     let mut connection = pin!(http.serve_connection_with_upgrades(TokioIo::new(stream), service));
     let ended = tokio::select! {

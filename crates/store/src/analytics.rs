@@ -139,7 +139,8 @@ impl Bucket {
 }
 
 impl Sums {
-    pub(crate) fn add(&mut self, other: &Self) {
+    /// Adds another group's sums.
+    pub fn add(&mut self, other: &Self) {
         self.requests += other.requests;
         self.errors += other.errors;
         self.cached += other.cached;

@@ -11,7 +11,7 @@ use uuid::Uuid;
 pub use self::field::LogField;
 pub(crate) use self::{
     compiled::{Compiled, value_text},
-    field::{Found, Head},
+    field::{Found, Head, kind_of_call},
 };
 
 /// Which records to return. Every condition must hold.

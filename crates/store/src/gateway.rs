@@ -22,6 +22,11 @@ impl Store {
         Ok(rows.into_iter().map(|row| (row.account, row.id, row.settings)).collect())
     }
 
+    /// Every gateway with its dates, by account and id.
+    pub fn gateway_rows(&self) -> Result<Vec<GatewayRow>> {
+        self.settings().gateways(None)
+    }
+
     /// One gateway with its dates.
     pub fn gateway(&self, account: &str, id: &str) -> Result<Option<GatewayRow>> {
         Ok(self.settings().gateways(Some((account, id)))?.pop())
@@ -37,7 +42,8 @@ impl Store {
         self.settings().put_gateway(account, id, settings, now_ms)
     }
 
-    /// Deletes a gateway; false if there was none. Its log stays.
+    /// Deletes a gateway with the keys, routes and documents kept for it alone; false if there was none. Its log
+    /// stays.
     pub fn delete_gateway(&self, account: &str, id: &str) -> Result<bool> {
         self.settings().delete_gateway(account, id)
     }

@@ -3,7 +3,11 @@
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
-use crate::{Error, ErrorKind, Result, Secret, Store, seal::Identity};
+use crate::{
+    Error, ErrorKind, Result, Secret, Store,
+    custom_provider::headers_identity,
+    seal::{Identity, MasterKey},
+};
 
 /// A stored key without its text.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -16,8 +20,23 @@ pub struct KeyRow {
     pub gateway: Option<String>,
     /// `sk-…abcd`; only `…` where the key is too short to show a part of it.
     pub preview: String,
+    #[serde(flatten)]
+    pub options: KeyOptions,
     pub created_at_ms: i64,
     pub modified_at_ms: i64,
+}
+
+/// What the management API keeps beside a key.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct KeyOptions {
+    /// Used where a request names no alias and there is no key with alias `default`.
+    pub default_config: bool,
+    /// Requests per period. Kept for clients that set it; nothing enforces it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<u32>,
+    /// Seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate_limit_period: Option<u32>,
 }
 
 impl Store {
@@ -40,23 +59,30 @@ impl Store {
         if text.trim().is_empty() {
             return Err(Error::new(ErrorKind::Invalid, "the key is empty; paste the provider's key"));
         }
-        let settings = self.settings();
-        let (keys, master) = (settings.sealed_keys()?, self.master_key_path());
-        let master = self.master().for_sealing(&master, !keys.is_empty())?;
-        if let Some((row, sealed)) = keys.first() {
-            // A second master key beside the first would leave keys that no single one opens.
-            master.open(&identity(row), sealed)?;
-        }
+        let master = self.sealing_key()?;
         let row = KeyRow {
             provider: provider.to_owned(),
             alias: alias.to_owned(),
             gateway: gateway.map(str::to_owned),
             preview: preview(text),
+            options: KeyOptions::default(),
             created_at_ms: now_ms,
             modified_at_ms: now_ms,
         };
         let sealed = master.seal(&identity(&row), text.as_bytes())?;
-        settings.put_key(row, &sealed)
+        self.settings().put_key(row, &sealed)
+    }
+
+    /// Changes what is kept beside a key; `None` if there is no such key.
+    pub fn set_key_options(
+        &self,
+        provider: &str,
+        alias: &str,
+        gateway: Option<&str>,
+        options: KeyOptions,
+        now_ms: i64,
+    ) -> Result<Option<KeyRow>> {
+        self.settings().set_key_options((provider, alias, gateway), options, now_ms)
     }
 
     /// Every stored key, without its text. Needs no master key.
@@ -82,6 +108,23 @@ impl Store {
                 Ok((row, SecretString::from(text)))
             })
             .collect()
+    }
+}
+
+impl Store {
+    /// The master key, created with the first secret. A second one beside the first would leave secrets that no
+    /// single one opens, so it has to open what is there.
+    pub(crate) fn sealing_key(&self) -> Result<MasterKey> {
+        let settings = self.settings();
+        let (keys, headers) = (settings.sealed_keys()?, settings.sealed_headers()?);
+        let sealed_before = !keys.is_empty() || !headers.is_empty();
+        let master = self.master().for_sealing(&self.master_key_path(), sealed_before)?;
+        if let Some((row, sealed)) = keys.first() {
+            master.open(&identity(row), sealed)?;
+        } else if let Some((slug, sealed)) = headers.first() {
+            master.open(&headers_identity(slug), sealed)?;
+        }
+        Ok(master)
     }
 }
 

@@ -4,6 +4,7 @@
 //! * [`token`]: what clients present; kept as hashes
 //! * [`key`]: provider keys; sealed by `seal` under the master key
 //! * [`gateway`]: gateways created at run time
+//! * [`custom_provider`], [`route`], [`document`]: what else the management API keeps
 //! * [`record`]: one exchange as it is logged
 //! * [`journal`]: the only part the request path touches: a queue and the thread that empties it
 //! * [`cache`]: answers kept for repetition: a queue, two threads, an index
@@ -23,6 +24,8 @@ pub mod annotation;
 pub mod backup;
 mod bytes;
 pub mod cache;
+pub mod custom_provider;
+pub mod document;
 pub mod error;
 pub mod filter;
 pub mod gateway;
@@ -34,6 +37,7 @@ mod packed;
 mod page;
 pub mod query;
 pub mod record;
+pub mod route;
 mod seal;
 mod sketch;
 mod sqlite;
@@ -47,14 +51,20 @@ pub use analytics::{
 pub use annotation::{Correction, LogNote, Repriced};
 pub use backup::Restored;
 pub use cache::{CacheDisk, CacheKey, CacheOptions, CacheRow, CacheStats, CacheUse};
+pub use custom_provider::CustomProviderRow;
+pub use document::DocumentRow;
 pub use error::{Error, ErrorKind, Result};
 pub use filter::{Direction, LogCondition, LogField, LogFilter, LogOrder, LogValue, Operator};
 pub use gateway::GatewayRow;
-pub use journal::{Journal, JournalOptions, JournalStats, Retention, RetentionOf, Strategy};
-pub use key::KeyRow;
+pub use journal::{
+    Figures, Following, Journal, JournalOptions, JournalStats, Listener, Retention, RetentionOf, Strategy,
+    Tally,
+};
+pub use key::{KeyOptions, KeyRow};
 pub use lease::{Lease, Leases};
 pub use query::{GroupBy, LogRanges, UsageQuery, UsageRow};
 pub use record::{Attempt, Fault, LogRecord, Outcome, Payload};
+pub use route::{RouteDeployment, RouteRow, RouteVersion};
 pub use store::{Store, StoreOptions};
 pub use token::{NewToken, Permissions, TokenRow, looks_like_token, sha256, token_hash};
 

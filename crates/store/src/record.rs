@@ -86,6 +86,13 @@ pub struct LogRecord {
     pub repriced: Option<Repriced>,
 }
 
+impl LogRecord {
+    /// `chat`, `embeddings`, … : what kind of call it was; empty if that is not known.
+    pub fn kind(&self) -> &'static str {
+        crate::filter::kind_of_call(self.dialect, &self.path)
+    }
+}
+
 /// One upstream call of an exchange that took several.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Attempt {

@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
+use bytes::Bytes;
 use genesis_config::{Environment, File, GatewaySettings, Providers, Secret};
 use genesis_proxy::{
-    Cache, Event, GatewayRoute, Key, Server, ServerOptions, Shared, Snapshot, SnapshotParts, Token,
+    AsideBody, Cache, Event, GatewayRoute, Key, Server, ServerOptions, Shared, Snapshot, SnapshotParts, Token,
 };
 use genesis_store::{
     CacheDisk, CacheOptions, Direction, Journal, JournalOptions, LogFilter, LogRecord, NewToken, Payload,
@@ -75,7 +76,9 @@ impl Gateway {
             JournalOptions { commit_interval: Duration::from_millis(5), ..JournalOptions::default() };
         let journal = Arc::new(Journal::start(&store, options));
         let (tell, events) = sync_channel(16);
-        let aside: genesis_proxy::Aside = Arc::new(|_| http::Response::new("aside".into()));
+        let aside: genesis_proxy::Aside = Arc::new(|_| {
+            http::Response::new(AsideBody::new(http_body_util::Full::new(Bytes::from_static(b"aside"))))
+        });
         let disk = setup.disk.then(|| CacheDisk::start(&store, CacheOptions::default()));
         let cache = Cache::new(&File::parse(&setup.config).expect("config").gateway.cache, disk);
         let ahead = Arc::new(AtomicI64::new(0));

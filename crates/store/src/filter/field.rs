@@ -208,13 +208,17 @@ impl<'a> Head<'a> {
         }
     }
 
-    /// What kind of call this is, by its dialect or else its path.
     fn kind(&self) -> &'static str {
-        match self.dialect {
-            Some(Dialect::OpenAiEmbeddings) => "embeddings",
-            Some(_) => "chat",
-            None => kind_of_path(self.path),
-        }
+        kind_of_call(self.dialect, self.path)
+    }
+}
+
+/// What kind of call this is, by its dialect or else its path.
+pub(crate) fn kind_of_call(dialect: Option<Dialect>, path: &str) -> &'static str {
+    match dialect {
+        Some(Dialect::OpenAiEmbeddings) => "embeddings",
+        Some(_) => "chat",
+        None => kind_of_path(path),
     }
 }
 

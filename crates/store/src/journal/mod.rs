@@ -2,11 +2,13 @@
 //!
 //! * `batch`: what one commit writes, prepared in memory
 //! * `writer`: the thread: when to commit, what to shed, how to wait for an ill store
+//! * [`follow`]: listeners that are shown each record as it comes
 //!
 //! A record is durable (written and synced) within one commit interval of its push, or it is counted as dropped.
 //! Bodies go first when memory, time or space is short, the oldest before the newest; then the oldest records.
 
 mod batch;
+pub mod follow;
 mod writer;
 
 use std::{
@@ -22,6 +24,8 @@ use std::{
 use crossbeam_queue::ArrayQueue;
 
 pub(crate) use self::batch::{Batch, Part};
+use self::follow::Followers;
+pub use self::follow::{Figures, Following, Listener, Tally};
 use crate::{LogRecord, Payload, Store, packed::Packed};
 
 /// How much a gateway's log may hold.
@@ -158,6 +162,23 @@ impl Journal {
         }
     }
 
+    /// Shows `listener` every record from now on, a moment before it is durable, until the answer is dropped. It is
+    /// called by the log's writer, so it must not block.
+    pub fn follow(&self, listener: Listener) -> Following {
+        self.shared.followers.add(listener)
+    }
+
+    /// Shows `tally` the figures of every record from now on, as [`follow`](Self::follow) does. There is one; the first
+    /// stays.
+    pub fn tally(&self, tally: Tally) {
+        self.shared.followers.set_tally(tally);
+    }
+
+    /// Lets go of everybody who follows, and of whoever comes later.
+    pub fn end_following(&self) {
+        self.shared.followers.end();
+    }
+
     /// Counters and health.
     pub fn stats(&self) -> JournalStats {
         self.shared.stats()
@@ -234,6 +255,7 @@ struct Shared {
     flush_wanted: AtomicU64,
     flush_done: Mutex<u64>,
     flushed: Condvar,
+    followers: Arc<Followers>,
 }
 
 impl Shared {
@@ -256,6 +278,7 @@ impl Shared {
             flush_wanted: AtomicU64::new(0),
             flush_done: Mutex::new(0),
             flushed: Condvar::new(),
+            followers: Arc::default(),
         }
     }
 

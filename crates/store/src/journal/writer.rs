@@ -161,6 +161,7 @@ impl Writer {
 
     fn drain(&mut self) {
         while let Some(entry) = self.shared.queue.pop() {
+            self.shared.followers.tell(&entry.packed);
             self.backlog_payload_bytes += entry.payload.as_ref().map_or(0, payload_size);
             self.backlog.push_back(entry);
             if self.backlog.len() > self.options.capacity_records {

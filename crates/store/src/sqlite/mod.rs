@@ -1,6 +1,6 @@
 //! The SQLite backend: every line of SQL is below this module.
 //!
-//! * `settings`: tokens, sealed keys, gateways
+//! * `settings`: tokens, sealed keys, gateways; `managed`: custom providers, routes, documents
 //! * `log`: the log's file and its connections; behind it
 //!   * `pages`: pages as rows
 //!   * `log_writer`: one commit of the journal; `total_writer` adds its totals, `retention` deletes
@@ -19,6 +19,7 @@ mod log;
 mod log_editor;
 mod log_reader;
 mod log_writer;
+mod managed;
 mod pages;
 mod retention;
 mod schema;

@@ -26,11 +26,12 @@ const fn sql(sql: &'static str) -> Migration {
     Migration { sql, convert: None }
 }
 
-/// Tokens, keys, gateways: few rows.
+/// Tokens, keys, gateways and what else is configured at run time: few rows.
 pub(super) const SETTINGS: Schema = Schema {
     application_id: 0x4745_4e01,
     page_size: 4096,
-    migrations: &[sql("
+    migrations: &[
+        sql("
     CREATE TABLE version (number INTEGER NOT NULL);
     INSERT INTO version VALUES (0);
 
@@ -68,7 +69,58 @@ pub(super) const SETTINGS: Schema = Schema {
         modified_at_ms INTEGER NOT NULL,
         PRIMARY KEY (account, id)
     );
-    ")],
+    "),
+        sql("
+    ALTER TABLE provider_key ADD COLUMN default_config INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE provider_key ADD COLUMN rate_limit INTEGER;
+    ALTER TABLE provider_key ADD COLUMN rate_limit_period INTEGER;
+
+    CREATE TABLE custom_provider (
+        id             TEXT PRIMARY KEY,
+        account        TEXT NOT NULL,
+        slug           TEXT NOT NULL UNIQUE,
+        fields         TEXT NOT NULL,    -- JSON object
+        headers        BLOB,             -- sealed JSON object; null: none
+        created_at_ms  INTEGER NOT NULL,
+        modified_at_ms INTEGER NOT NULL
+    );
+
+    CREATE TABLE route (
+        id             TEXT PRIMARY KEY,
+        account        TEXT NOT NULL,
+        gateway        TEXT NOT NULL,
+        name           TEXT NOT NULL,
+        created_at_ms  INTEGER NOT NULL,
+        modified_at_ms INTEGER NOT NULL,
+        UNIQUE (gateway, name)
+    );
+    CREATE TABLE route_version (
+        id             TEXT PRIMARY KEY,
+        route          TEXT NOT NULL,
+        elements       TEXT NOT NULL,    -- JSON array
+        created_at_ms  INTEGER NOT NULL
+    );
+    CREATE INDEX route_version_of ON route_version (route);
+    CREATE TABLE route_deployment (
+        id             TEXT PRIMARY KEY,
+        route          TEXT NOT NULL,
+        version        TEXT NOT NULL,
+        created_at_ms  INTEGER NOT NULL
+    );
+    CREATE INDEX route_deployment_of ON route_deployment (route);
+
+    CREATE TABLE document (
+        id             TEXT PRIMARY KEY,
+        kind           TEXT NOT NULL,
+        account        TEXT NOT NULL,
+        gateway        TEXT NOT NULL,
+        body           TEXT NOT NULL,    -- JSON object
+        created_at_ms  INTEGER NOT NULL,
+        modified_at_ms INTEGER NOT NULL
+    );
+    CREATE INDEX document_of ON document (kind, gateway);
+    "),
+    ],
 };
 
 /// Records and totals: much, written without pause.

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{Failure, count, explain, open_readable, open_writable, schema::SETTINGS};
-use crate::{Error, ErrorKind, GatewayRow, KeyRow, Permissions, Result, TokenRow};
+use crate::{Error, ErrorKind, GatewayRow, KeyOptions, KeyRow, Permissions, Result, TokenRow};
 
 /// Waiting this long for another process's write is no hardship for a command; a commit takes milliseconds.
 const BUSY: Duration = Duration::from_secs(5);
@@ -117,18 +117,40 @@ impl Settings {
     /// Stores the key; one that is replaced keeps its date of creation.
     pub(crate) fn put_key(&self, row: KeyRow, sealed: &[u8]) -> Result<KeyRow> {
         self.change(|transaction| {
-            let created_at_ms = transaction.query_row(
-                "INSERT INTO provider_key VALUES (:provider, :alias, :gateway, :preview, :sealed, :now, :now)
+            Ok(transaction.query_row(
+                "INSERT INTO provider_key (provider, alias, gateway, preview, sealed, created_at_ms, modified_at_ms)
+                 VALUES (:provider, :alias, :gateway, :preview, :sealed, :now, :now)
                  ON CONFLICT DO UPDATE SET preview = :preview, sealed = :sealed, modified_at_ms = :now
-                 RETURNING created_at_ms",
+                 RETURNING *",
                 named_params! {
                     ":provider": row.provider, ":alias": row.alias,
                     ":gateway": row.gateway.as_deref().unwrap_or_default(),
                     ":preview": row.preview, ":sealed": sealed, ":now": row.modified_at_ms,
                 },
-                |row| row.get(0),
-            )?;
-            Ok(KeyRow { created_at_ms, ..row })
+                key,
+            )?)
+        })
+    }
+
+    pub(crate) fn set_key_options(
+        &self,
+        (provider, alias, gateway): (&str, &str, Option<&str>),
+        options: KeyOptions,
+        now_ms: i64,
+    ) -> Result<Option<KeyRow>> {
+        self.change(|transaction| {
+            let row = transaction.query_row(
+                "UPDATE provider_key SET default_config = :default_config, rate_limit = :rate_limit,
+                     rate_limit_period = :period, modified_at_ms = :now
+                 WHERE provider = :provider AND alias = :alias AND gateway = :gateway RETURNING *",
+                named_params! {
+                    ":default_config": options.default_config, ":rate_limit": options.rate_limit,
+                    ":period": options.rate_limit_period, ":now": now_ms, ":provider": provider,
+                    ":alias": alias, ":gateway": gateway.unwrap_or_default(),
+                },
+                key,
+            );
+            Ok(row.optional()?)
         })
     }
 
@@ -201,19 +223,24 @@ impl Settings {
         self.change(|transaction| {
             let deleted =
                 transaction.execute("DELETE FROM gateway WHERE account = ? AND id = ?", [account, id])?;
+            if deleted > 0 {
+                for statement in BELOW_A_GATEWAY {
+                    transaction.execute(statement, [id])?;
+                }
+            }
             Ok(deleted > 0)
         })
     }
 
     // Below the tables
 
-    fn read<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+    pub(super) fn read<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
         let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         read(&connection).map_err(|error| explain(error, &self.path))
     }
 
     /// Runs `change` in a transaction and advances the version if it changed anything.
-    fn change<T>(&self, change: impl FnOnce(&Transaction<'_>) -> Result<T, Failure>) -> Result<T> {
+    pub(super) fn change<T>(&self, change: impl FnOnce(&Transaction<'_>) -> Result<T, Failure>) -> Result<T> {
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         let run = || -> Result<T, Failure> {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -250,6 +277,15 @@ impl Settings {
     }
 }
 
+/// What goes with a gateway, so that one created later under the same id inherits nothing.
+const BELOW_A_GATEWAY: [&str; 5] = [
+    "DELETE FROM provider_key WHERE gateway = ?",
+    "DELETE FROM route_deployment WHERE route IN (SELECT id FROM route WHERE gateway = ?)",
+    "DELETE FROM route_version WHERE route IN (SELECT id FROM route WHERE gateway = ?)",
+    "DELETE FROM route WHERE gateway = ?",
+    "DELETE FROM document WHERE gateway = ?",
+];
+
 fn token(row: &Row<'_>) -> rusqlite::Result<TokenRow> {
     Ok(TokenRow {
         id: row.get("id")?,
@@ -271,6 +307,11 @@ fn key(row: &Row<'_>) -> rusqlite::Result<KeyRow> {
         alias: row.get("alias")?,
         gateway: Some(gateway).filter(|gateway| !gateway.is_empty()),
         preview: row.get("preview")?,
+        options: KeyOptions {
+            default_config: row.get("default_config")?,
+            rate_limit: row.get("rate_limit")?,
+            rate_limit_period: row.get("rate_limit_period")?,
+        },
         created_at_ms: row.get("created_at_ms")?,
         modified_at_ms: row.get("modified_at_ms")?,
     })
@@ -286,7 +327,7 @@ fn gateway(row: &Row<'_>) -> rusqlite::Result<GatewayRow> {
     })
 }
 
-fn json<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Result<T> {
+pub(super) fn json<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Result<T> {
     let text: String = row.get(column)?;
     serde_json::from_str(&text).map_err(|error| {
         rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(error))

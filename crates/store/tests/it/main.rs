@@ -4,6 +4,7 @@
 //! * `cache`: answers on disk: found again, bounded, expired, purged, an ill file
 //! * `journal`: order, bounds, retention, ill stores
 //! * `leases`: what limits have used outlives the process
+//! * `managed`: what the management API keeps
 //! * `crash`: a killed process loses nothing it was told is written
 //! * `edit`: notes, corrected costs, deleting, age, backups
 //! * `files`: modes, migrations, damage
@@ -20,6 +21,7 @@ mod edit;
 mod files;
 mod journal;
 mod leases;
+mod managed;
 mod model;
 mod support;
 mod upgrade;

@@ -59,6 +59,17 @@ impl Stored {
         }
         unread
     }
+
+    /// Where the settings of a gateway come from, in words; the order is that of [`gateway_settings`].
+    pub(crate) fn source_of(&self, gateway: &str, settings: &Settings) -> &'static str {
+        if settings.file.gateway.gateways.contains_key(gateway) {
+            "genesis.json"
+        } else if self.gateways.iter().any(|(_, id, _)| id == gateway) {
+            "created at run time"
+        } else {
+            "defaults"
+        }
+    }
 }
 
 /// Compiles the settings; the second value says what could not be used.

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use clap::{Args, Parser, Subcommand};
 
 use crate::command::{
-    agent, backup, cache, chat, completion, config, cost, doctor, env, key, logs, models, onboard, service,
-    status, token, usage,
+    agent, backup, cache, chat, completion, config, cost, doctor, env, explain, key, logs, models, onboard,
+    service, status, token, usage,
 };
 
 /// An AI gateway you run yourself that speaks Cloudflare AI Gateway's API.
@@ -63,6 +63,8 @@ pub(crate) enum Command {
     Usage(usage::Usage),
     /// Find what is wrong with the set-up, and say what to do
     Doctor(doctor::Doctor),
+    /// Say what the gateway would do with a call, and why, without sending it
+    Explain(explain::Explain),
     /// Check what calls cost: against the price, after a correction, against the provider's bill
     #[command(subcommand)]
     Cost(cost::Cost),

@@ -10,6 +10,7 @@ pub(crate) mod cost;
 pub(crate) mod dev;
 pub(crate) mod doctor;
 pub(crate) mod env;
+pub(crate) mod explain;
 pub(crate) mod gateway;
 pub(crate) mod key;
 pub(crate) mod logs;
@@ -50,6 +51,7 @@ pub(crate) fn run(cli: Cli, printer: &Printer) -> Result<(), Failed> {
         Command::Logs(args) => logs::run(args, printer),
         Command::Usage(args) => usage::run(args, printer),
         Command::Doctor(args) => doctor::run(&args, printer),
+        Command::Explain(args) => explain::run(&args, printer),
         Command::Cost(args) => cost::run(args, printer),
         Command::Backup(args) => backup::backup(&args, printer),
         Command::Restore(args) => backup::restore(&args, printer),

@@ -12,6 +12,7 @@ mod config;
 mod cost;
 mod doctor;
 mod env;
+mod explain;
 mod key;
 mod logs;
 mod models;

@@ -7,7 +7,7 @@ use genesis_config::{GatewaySettings, is_local_place};
 use http::StatusCode;
 
 use crate::failure::{Code, Failure};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, Token};
 
 /// Who is calling.
 #[derive(Debug, Default)]
@@ -48,13 +48,19 @@ pub(crate) fn admit(
     query_key: Option<&str>,
     now_ms: i64,
 ) -> Result<Caller, Failure> {
-    let in_slot = take_from_slots(headers).or_else(|| query_key.map(str::to_owned));
-    let presented = match headers.get(&GATEWAY_AUTHORIZATION) {
-        Some(value) => Some(bare(value.to_str().unwrap_or_default()).to_owned()),
-        None => in_slot,
-    };
-    let presented = presented.filter(|text| !text.is_empty());
+    let presented = presented(headers, query_key);
     let token = presented.as_deref().and_then(|text| snapshot.token(text, now_ms));
+    judge(snapshot, gateway, headers, token, presented.is_some())
+}
+
+/// Whether the gateway lets the owner of `token` in; `presented`: some token came along, known or not.
+pub(crate) fn judge(
+    snapshot: &Snapshot,
+    gateway: &GatewaySettings,
+    headers: &HeaderMap,
+    token: Option<&Token>,
+    presented: bool,
+) -> Result<Caller, Failure> {
     if let Some(token) = token {
         let scoped = token.gateways.is_empty() || token.gateways.contains(&gateway.id);
         if token.run && scoped {
@@ -77,11 +83,21 @@ pub(crate) fn admit(
         });
     }
     Err(unauthorized(match presented {
-        Some(_) => "the gateway token is unknown, revoked or expired; see `genesis token list`".to_owned(),
-        None => "this gateway asks for a token: send `cf-aig-authorization: Bearer <token>`; \
+        true => "the gateway token is unknown, revoked or expired; see `genesis token list`".to_owned(),
+        false => "this gateway asks for a token: send `cf-aig-authorization: Bearer <token>`; \
                  `genesis token create` makes one"
             .to_owned(),
     }))
+}
+
+/// The token somebody sent, if any. Takes ours out of the provider's slots.
+pub(crate) fn presented(headers: &mut HeaderMap, query_key: Option<&str>) -> Option<String> {
+    let in_slot = take_from_slots(headers).or_else(|| query_key.map(str::to_owned));
+    let presented = match headers.get(&GATEWAY_AUTHORIZATION) {
+        Some(value) => Some(bare(value.to_str().unwrap_or_default()).to_owned()),
+        None => in_slot,
+    };
+    presented.filter(|text| !text.is_empty())
 }
 
 pub(crate) fn unauthorized(description: impl Into<String>) -> Failure {

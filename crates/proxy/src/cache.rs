@@ -31,7 +31,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use genesis_config::CacheBlock;
+use genesis_config::{CacheBlock, GatewaySettings};
 use genesis_store::{CacheDisk, CacheKey, Outcome};
 use http::StatusCode;
 use http::header::{AGE, HeaderMap, HeaderName, HeaderValue};
@@ -151,6 +151,16 @@ impl fmt::Debug for Cache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cache").field("size", &self.size()).finish_non_exhaustive()
     }
+}
+
+/// Under which key the answer to a call is looked for, and how long it is kept; `None` if the cache has no part in it.
+pub(crate) fn planned(
+    headers: &CacheHeaders,
+    gateway: &GatewaySettings,
+    account: &str,
+    call: &Call<'_>,
+) -> Option<(CacheKey, Duration)> {
+    find::wanted(headers, gateway, account, call).map(|(policy, _, key, _)| (key, policy.ttl))
 }
 
 /// The answer to a call: from the cache if it may come from there, else from the provider.

@@ -187,6 +187,16 @@ impl StoredKeys {
         }
     }
 
+    /// Where every key comes from that a gateway may attach under an alias, the one that wins first.
+    pub(crate) fn sources(&self, gateway: &str, provider: &str, alias: Option<&str>) -> Vec<&str> {
+        let alias = alias.unwrap_or(DEFAULT_ALIAS);
+        let keys = self.by_provider.get(provider).into_iter().flatten().filter(|key| key.alias == alias);
+        let (scoped, open): (Vec<_>, Vec<_>) = keys
+            .filter(|key| key.gateway.as_deref().is_none_or(|own| own == gateway))
+            .partition(|key| key.gateway.is_some());
+        scoped.into_iter().chain(open).map(|key| key.source.as_str()).collect()
+    }
+
     /// One for this gateway alone comes before one for all.
     fn find(&self, gateway: &str, provider: &str, alias: &str) -> Option<&Arc<StoredKey>> {
         let keys = self.by_provider.get(provider)?;

@@ -1,5 +1,6 @@
 //! One request from its head to the last byte of its answer: the table of contents.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -23,6 +24,7 @@ use crate::inbound::{check_head, collect_json, is_json, split_query, too_large};
 use crate::models;
 use crate::options::Options;
 use crate::plan;
+use crate::planning::Planning;
 use crate::realtime::{self, Socket};
 use crate::receipt::Receipt;
 use crate::reply;
@@ -81,38 +83,59 @@ async fn answer(
     let (head, body) = request.into_parts();
     let uri = head.uri.clone();
     let drains = outlives.then(|| worker.drains.clone());
-    match surface(uri.path()) {
-        Surface::Provider { account, gateway, provider, rest } => {
-            let address = Address { account, gateway, provider, rest, manner: Manner::Gateway };
-            exchange(&worker, &snapshot, address, Wanted::Path, Client { head, body, socket, drains }).await
-        }
-        Surface::Unified { account, asks: Asks::Run(Some(model)), .. } if model.starts_with('@') => {
-            // A Workers AI model of Cloudflare's own: the provider's path has the same shape.
-            let (gateway, rest) = (gateway_named(&head.headers), format!("run/{model}"));
-            let (provider, manner) = ("workers-ai", Manner::Gateway);
-            let address = Address { account, gateway: &gateway, provider, rest: &rest, manner };
-            let client = Client { head, body, socket: None, drains };
-            exchange(&worker, &snapshot, address, Wanted::Path, client).await
-        }
-        Surface::Unified { account, gateway, asks, manner } if head.method == Method::POST => {
-            let gateway = gateway.map_or_else(|| gateway_named(&head.headers), str::to_owned);
-            let address = Address { account, gateway: &gateway, provider: "compat", rest: "", manner };
-            let client = Client { head, body, socket: None, drains };
-            exchange(&worker, &snapshot, address, Wanted::Model(asks), client).await
-        }
-        Surface::Universal { account, gateway } if head.method == Method::POST => {
-            let address = Address { account, gateway, provider: "", rest: "", manner: Manner::Gateway };
-            let client = Client { head, body, socket: None, drains };
-            exchange(&worker, &snapshot, address, Wanted::Steps, client).await
-        }
+    let addressed = surface(uri.path());
+    if let Some(aim) = Aim::of(addressed, &head.method, &head.headers) {
+        let Aim { account, gateway, provider, rest, manner, wanted } = &aim;
+        let address = Address { account, gateway, provider, rest, manner: *manner };
+        let socket = socket.filter(|_| matches!(addressed, Surface::Provider { .. }));
+        return exchange(&worker, &snapshot, address, *wanted, Client { head, body, socket, drains }).await;
+    }
+    match addressed {
         Surface::Models { account, gateway, id, manner } => {
             let gateway = gateway.map_or_else(|| gateway_named(&head.headers), str::to_owned);
             list_models(&snapshot, account, &gateway, id, head)
                 .unwrap_or_else(|failure| reply::told(&failure, manner))
         }
-        Surface::Unified { .. } => reply::not_found(uri.path()),
         Surface::Aside => worker.aside(head, body, snapshot.limits.body_bytes).await,
-        Surface::Universal { .. } | Surface::Unknown => reply::not_found(uri.path()),
+        _ => reply::not_found(uri.path()),
+    }
+}
+
+/// What a request is for, if it is a call.
+pub(crate) struct Aim<'a> {
+    pub(crate) account: &'a str,
+    pub(crate) gateway: Cow<'a, str>,
+    pub(crate) provider: &'a str,
+    pub(crate) rest: Cow<'a, str>,
+    manner: Manner,
+    pub(crate) wanted: Wanted<'a>,
+}
+
+impl<'a> Aim<'a> {
+    /// `None`: it asks for no call, or with a method that makes none.
+    pub(crate) fn of(surface: Surface<'a>, method: &Method, headers: &HeaderMap) -> Option<Self> {
+        Some(match surface {
+            Surface::Provider { account, gateway, provider, rest } => {
+                let (gateway, rest) = (gateway.into(), rest.into());
+                Self { account, gateway, provider, rest, manner: Manner::Gateway, wanted: Wanted::Path }
+            }
+            Surface::Unified { account, asks: Asks::Run(Some(model)), .. } if model.starts_with('@') => {
+                // A Workers AI model of Cloudflare's own: the provider's path has the same shape.
+                let (gateway, rest) = (gateway_named(headers).into(), format!("run/{model}").into());
+                let (provider, manner) = ("workers-ai", Manner::Gateway);
+                Self { account, gateway, provider, rest, manner, wanted: Wanted::Path }
+            }
+            Surface::Unified { account, gateway, asks, manner } if method == Method::POST => {
+                let gateway = gateway.map_or_else(|| gateway_named(headers).into(), Cow::Borrowed);
+                let (provider, rest) = ("compat", Cow::Borrowed(""));
+                Self { account, gateway, provider, rest, manner, wanted: Wanted::Model(asks) }
+            }
+            Surface::Universal { account, gateway } if method == Method::POST => {
+                let (provider, rest, manner) = ("", Cow::Borrowed(""), Manner::Gateway);
+                Self { account, gateway: gateway.into(), provider, rest, manner, wanted: Wanted::Steps }
+            }
+            _ => return None,
+        })
     }
 }
 
@@ -138,7 +161,7 @@ struct Client {
 
 /// Where it is said what to call.
 #[derive(Clone, Copy)]
-enum Wanted<'a> {
+pub(crate) enum Wanted<'a> {
     /// In the path.
     Path,
     /// In the body, as its model.
@@ -311,7 +334,7 @@ impl<'a> Exchange<'a> {
                 let (query, key_in_query) = (query.as_deref(), query_key.own);
                 let request::Parts { method, headers, .. } = head;
                 let by_path = ByPath { provider, rest, query, key_in_query, method, headers };
-                let mut call = self.call_by_path(&caller, by_path)?;
+                let mut call = self.planning().call_by_path(&caller, by_path)?;
                 call.body = self.read_body(&call.headers, body).await?;
                 cache::answer(self, &caller, call).await
             }
@@ -338,10 +361,24 @@ impl<'a> Exchange<'a> {
         self.persist(call).await
     }
 
+    /// For deciding what is called; the receipt learns what there is to know of it.
+    pub(crate) fn planning(&mut self) -> Planning<'_, 'a> {
+        Planning {
+            snapshot: self.snapshot,
+            account: self.address.account,
+            gateway: &self.gateway,
+            options: &self.options,
+            id: self.receipt.id(),
+            notes: &mut self.receipt,
+        }
+    }
+}
+
+impl<'a> Planning<'_, 'a> {
     /// On a provider's own path: nothing is translated. The body is still to be put in.
     pub(crate) fn call_by_path(&mut self, caller: &Caller, by_path: ByPath<'_>) -> Result<Call<'a>, Failure> {
         let ByPath { provider: slug, rest, query, key_in_query, method, mut headers } = by_path;
-        let (snapshot, account) = (self.snapshot, self.address.account);
+        let (snapshot, account) = (self.snapshot, self.account);
         let (provider, setup) = self.provider(slug, rest, caller)?;
         let handshake_query;
         let (mut rest, mut query) = (rest, query);
@@ -352,8 +389,8 @@ impl<'a> Exchange<'a> {
         let target = plan::target(snapshot, provider, setup, account, rest, query, &headers)?;
         let asking = self.asking(caller);
         let credential = credential::choose(&asking, provider, setup, &mut headers, key_in_query)?;
-        self.receipt.authorised(&credential, &headers, target.simulated);
-        self.receipt.planned(&target, None, false);
+        self.notes.authorised(&credential, &headers, target.simulated);
+        self.notes.planned(&target, None, false);
         Ok(Call {
             setup,
             target,
@@ -362,7 +399,7 @@ impl<'a> Exchange<'a> {
             credential,
             body: Outgoing::Whole(Bytes::new()),
             place: setup.is_in_pool().then(|| (rest.to_owned(), query.map(str::to_owned))),
-            policy: Policy::of(&self.options, &self.gateway),
+            policy: Policy::of(self.options, self.gateway),
             translation: None,
             dropped: Vec::new(),
             enveloped: false,
@@ -387,7 +424,7 @@ impl<'a> Exchange<'a> {
         }
         let mut pairs = query.iter().flat_map(|query| query.split('&'));
         if let Some(model) = pairs.find_map(|pair| pair.strip_prefix("model=")) {
-            self.receipt.asked_for(model);
+            self.notes.asked_for(model);
         }
         (realtime::path(provider, rest), query)
     }
@@ -404,7 +441,7 @@ impl<'a> Exchange<'a> {
         let (_, setup) = found.ok_or_else(|| plan::unknown_provider(snapshot, slug))?;
         let setup = setup.pick(None);
         let provider = setup.provider();
-        self.receipt.addressed(&provider.slug, path);
+        self.notes.addressed(&provider.slug, path);
         if setup.simulated {
             return Ok((provider, setup));
         }
@@ -418,9 +455,11 @@ impl<'a> Exchange<'a> {
     }
 
     pub(crate) fn asking<'s>(&'s self, caller: &'s Caller) -> Asking<'s> {
-        Asking { keys: &self.snapshot.keys, gateway: &self.gateway, caller, options: &self.options }
+        Asking { keys: &self.snapshot.keys, gateway: self.gateway, caller, options: self.options }
     }
+}
 
+impl Exchange<'_> {
     fn admitted(&mut self, caller: &Caller) {
         self.receipt.called_by(caller.token_id.clone());
         let known = self.snapshot.gateways.contains_key(&self.gateway.id);

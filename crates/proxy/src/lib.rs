@@ -9,6 +9,7 @@
 //! * `options`: the `cf-aig-*` request headers
 //! * `admit`: token → caller and rights
 //! * `plan`: body facts and settings → target, without I/O
+//! * `planning`: both together: a call ready to be made, and who is told of it
 //! * `credential`: which key the provider sees (`credential/aws`, `credential/google` for signed ones)
 //! * `unified`: the same for `/compat` and its kin, where the body names the provider; `models` lists what it takes
 //! * `run`: Cloudflare's `/ai/run`, a unified call in other clothes
@@ -29,6 +30,7 @@
 //! * `dropped`: how often each field was lost in translation
 //! * `receipt`: the record of the exchange, finished when the body is dropped
 //! * `failure` and `reply`: what can go wrong, and the one place that turns it into HTTP
+//! * `explain`: what would be done with a request, and why; nothing is sent
 //! * [`snapshot`]: the immutable compiled settings a request runs with
 
 mod admit;
@@ -41,6 +43,7 @@ mod deliver;
 mod drain;
 mod dropped;
 mod exchange;
+mod explain;
 mod facts;
 mod failure;
 mod health;
@@ -50,6 +53,7 @@ mod models;
 mod options;
 mod place;
 mod plan;
+mod planning;
 mod realtime;
 mod receipt;
 mod relay;
@@ -67,6 +71,10 @@ mod upstream;
 mod watch;
 
 pub use cache::{Cache, CacheSize};
+pub use explain::{
+    Attempts, ExplainedCache, ExplainedCall, ExplainedCost, ExplainedCredential, ExplainedToken, Explanation,
+    Refusal, Sender, explain,
+};
 pub use facts::facts as model_facts;
 pub use health::TargetHealth;
 pub use limit::Limiter;

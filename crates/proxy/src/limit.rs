@@ -21,6 +21,7 @@ mod timing;
 mod window;
 mod worst;
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::{Arc, OnceLock};
 
@@ -83,35 +84,11 @@ impl GatewayLimits {
         applicant: &Applicant<'_>,
         now_ms: i64,
     ) -> Result<Permit, Failure> {
-        let peeked =
-            applicant.model.is_none().then(|| peek(applicant.body.unwrap_or_default()).ok()).flatten();
-        let model = applicant.model.or(peeked.as_ref().and_then(|peeked| peeked.model.as_deref()));
-        let subject = Subject {
-            gateway: &self.gateway,
-            token: applicant.token,
-            metadata: applicant.metadata,
-            provider: &applicant.provider.slug,
-            model: model.unwrap_or_default(),
-            opaque: model.is_none() && applicant.body != Some(b""),
-        };
+        let model = applicant.model();
+        let subject = applicant.subject(&self.gateway, model.as_deref());
         let caps = self.caps(&subject)?;
         let mut keys = String::with_capacity(256);
-        let mut falls_under: Vec<(Limit<'_>, usize, usize)> =
-            Vec::with_capacity(self.rules.len() + caps.len());
-        for rule in &self.rules {
-            let start = keys.len();
-            let counted = applicant.again && rule.measure == Measure::Requests;
-            if !counted && rule.write_key(&subject, &mut keys) {
-                falls_under.push((Limit::Rule(rule), start, keys.len()));
-            } else {
-                keys.truncate(start);
-            }
-        }
-        for cap in &caps {
-            let start = keys.len();
-            let _ = write!(keys, "policy {:?}\n{}", cap.period, cap.bucket);
-            falls_under.push((Limit::Cap(cap), start, keys.len()));
-        }
+        let falls_under = self.falls_under(&subject, applicant.again, &caps, &mut keys);
         let costs = falls_under.iter().any(|(limit, ..)| limit.measure() == Measure::Cost);
         let worst = if costs { worst(&applicant.asked(&subject, now_ms)) } else { Worst::FREE };
         let mut asks = Vec::with_capacity(falls_under.len());
@@ -130,6 +107,49 @@ impl GatewayLimits {
             }
             Err(Short::Unrecorded(why)) => Err(refusal::unrecorded(&why)),
         }
+    }
+
+    /// The limits a call falls under, and where in `keys` the names of their counters stand.
+    fn falls_under<'l>(
+        &'l self,
+        subject: &Subject<'_>,
+        again: bool,
+        caps: &'l [Cap],
+        keys: &mut String,
+    ) -> Vec<(Limit<'l>, usize, usize)> {
+        let mut falls_under = Vec::with_capacity(self.rules.len() + caps.len());
+        for rule in &self.rules {
+            let start = keys.len();
+            let counted = again && rule.measure == Measure::Requests;
+            if !counted && rule.write_key(subject, keys) {
+                falls_under.push((Limit::Rule(rule), start, keys.len()));
+            } else {
+                keys.truncate(start);
+            }
+        }
+        for cap in caps {
+            let start = keys.len();
+            let _ = write!(keys, "policy {:?}\n{}", cap.period, cap.bucket);
+            falls_under.push((Limit::Cap(cap), start, keys.len()));
+        }
+        falls_under
+    }
+
+    /// What [`GatewayLimits::admit`] would look at, and what it would say if nothing had been used yet. Takes nothing.
+    pub(crate) fn foresee(&self, applicant: &Applicant<'_>, now_ms: i64) -> Result<Vec<String>, Failure> {
+        let model = applicant.model();
+        let subject = applicant.subject(&self.gateway, model.as_deref());
+        let caps = self.caps(&subject)?;
+        let mut keys = String::new();
+        let falls_under = self.falls_under(&subject, applicant.again, &caps, &mut keys);
+        let worst = worst(&applicant.asked(&subject, now_ms));
+        for (limit, start, end) in &falls_under {
+            let ask = limit.ask(&keys[*start..*end], worst, applicant.attempts, &subject)?;
+            if ask.needs > ask.limit {
+                return Err(limit.exceeded(&subject, 0, None, ask.needs));
+            }
+        }
+        Ok(falls_under.iter().map(|(limit, ..)| limit.described()).collect())
     }
 
     /// What policies say; their caps are limits like others.
@@ -152,6 +172,34 @@ impl GatewayLimits {
 }
 
 impl<'a> Applicant<'a> {
+    /// The model, looked for in the body if nobody named it.
+    pub(crate) fn model(&self) -> Option<Cow<'a, str>> {
+        self.model.map(Cow::Borrowed).or_else(|| {
+            let peeked = peek(self.body.unwrap_or_default()).ok()?;
+            peeked.model.map(|model| Cow::Owned(model.into_owned()))
+        })
+    }
+
+    fn subject<'s>(&'s self, gateway: &'s str, model: Option<&'s str>) -> Subject<'s> {
+        Subject {
+            gateway,
+            token: self.token,
+            metadata: self.metadata,
+            provider: &self.provider.slug,
+            model: model.unwrap_or_default(),
+            opaque: model.is_none() && self.body != Some(b""),
+        }
+    }
+
+    /// The most one attempt can cost, in nano-USD, or why nobody can say.
+    pub(crate) fn most_it_costs(&self, gateway: &str, now_ms: i64) -> Result<u64, &'static str> {
+        let model = self.model();
+        match worst(&self.asked(&self.subject(gateway, model.as_deref()), now_ms)) {
+            Worst::AtMost { nano_usd, .. } => Ok(nano_usd),
+            Worst::Unknown(why) => Err(why),
+        }
+    }
+
     fn asked<'s>(&'s self, subject: &Subject<'s>, at_ms: i64) -> worst::Asked<'s> {
         worst::Asked {
             generation: self.generation,
@@ -191,6 +239,15 @@ impl Limit<'_> {
         match self {
             Self::Rule(rule) => rule.measure,
             Self::Cap(_) => Measure::Cost,
+        }
+    }
+
+    /// What it allows, for people.
+    fn described(&self) -> String {
+        match self {
+            Self::Rule(rule) if rule.measure == Measure::Cost => rule.spend_described(),
+            Self::Rule(rule) => rule.described(),
+            Self::Cap(cap) => format!("policy `{}` allows ${} per {:?}", cap.policy, cap.amount, cap.period),
         }
     }
 

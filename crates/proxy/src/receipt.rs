@@ -666,7 +666,7 @@ fn write_headers(text: &mut String, headers: &HeaderMap) {
 }
 
 /// The path with its query, in which keys are masked.
-fn masked_query(uri: &http::Uri) -> String {
+pub(crate) fn masked_query(uri: &http::Uri) -> String {
     let Some(query) = uri.query() else { return uri.path().to_owned() };
     let pairs: Vec<_> = query
         .split('&')

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use genesis_config::Route;
 use genesis_config::route::{ModelChoice, ModelNode, NodeKind};
 use genesis_wire::peek::Peek;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
+use serde_json::{Map, Value};
 
 pub(crate) use self::rate::{RateKey, Rates};
 use self::walk::{Inputs, Stop, Walk};
@@ -23,6 +24,7 @@ use crate::exchange::{Delivery, Exchange};
 use crate::failure::{Code, Failure};
 use crate::plan::malformed;
 use crate::retry::Wish;
+use crate::snapshot::Snapshot;
 use crate::unified::Asked;
 
 /// A route and whose it is.
@@ -46,7 +48,7 @@ impl Exchange<'_> {
     ) -> Result<Delivery, Failure> {
         let snapshot = self.snapshot;
         let route = snapshot.route(self.account(), &self.gateway.id, name);
-        let route = Arc::clone(route.ok_or_else(|| self.unknown_route(name))?);
+        let route = Arc::clone(route.ok_or_else(|| unknown_route(&self.gateway.id, name))?);
         let metadata = self.receipt.metadata().clone();
         let inputs = Inputs::new(asked.body, asked.client, &metadata);
         let place = format!("{}\n{name}", self.gateway.id);
@@ -72,14 +74,9 @@ impl Exchange<'_> {
                 continue;
             }
             self.chosen = Some((provider.clone(), model.clone()));
-            let wish = Wish {
-                attempts: node.retries.map(|retries| retries + 1),
-                timeout_ms: node.timeout_ms,
-                ..Wish::default()
-            };
             let own = self.options.retry;
-            self.options.retry = wish.or(own);
-            let call = self.call_of_model(caller, asked, peeked, &provider, &model);
+            self.options.retry = wish(node).or(own);
+            let call = self.planning().call_of_model(caller, asked, peeked, &provider, &model);
             self.options.retry = own;
             let outcome = match call {
                 Ok(mut call) => {
@@ -109,15 +106,57 @@ impl Exchange<'_> {
         };
         self.snapshot.provider(provider).is_some_and(|(_, setup)| !setup.health.looks_down())
     }
+}
 
-    fn unknown_route(&self, name: &str) -> Failure {
-        let shown: String = name.chars().filter(|c| c.is_ascii_graphic()).take(64).collect();
-        let description = format!(
-            "gateway `{}` has no dynamic route `{shown}`; declare it under gateway.routes in genesis.json",
-            self.gateway.id
-        );
-        Failure::refused(StatusCode::BAD_REQUEST, Code::InvalidProvider, "Invalid provider", description)
-    }
+/// A route's way as it is walked if every model it comes to fails, without a call and without a count.
+pub(crate) struct Way {
+    /// The elements passed, with the outputs taken.
+    pub(crate) trail: Vec<String>,
+    /// Provider, model and what its element says of retries, in the order they would be tried.
+    pub(crate) models: Vec<(String, String, Wish)>,
+    /// What comes of it where there is no model.
+    pub(crate) refused: Option<Failure>,
+}
+
+/// Walks a route for a request. Rate elements are as if nothing had been counted yet.
+pub(crate) fn way(
+    snapshot: &Snapshot,
+    (account, gateway): (&str, &str),
+    name: &str,
+    (body, headers, metadata): (&[u8], &HeaderMap, &Map<String, Value>),
+) -> Result<Way, Failure> {
+    let route = snapshot.route(account, gateway, name).ok_or_else(|| unknown_route(gateway, name))?;
+    let (rates, inputs) = (Rates::default(), Inputs::new(body, headers, metadata));
+    let mut walk = Walk::new(route, &rates, "");
+    let mut models = Vec::new();
+    let refused = loop {
+        match walk.next(&inputs, &mut || fastrand::u32(0..10_000)) {
+            Stop::Model(node) => {
+                let (provider, model) = chosen(node, &inputs)?;
+                models.push((provider, model, wish(node)));
+                if node.fallback.is_none() {
+                    break None;
+                }
+                walk.failed(node);
+            }
+            Stop::End => break models.is_empty().then(|| ended(&walk)),
+            Stop::Limited(node) => break models.is_empty().then(|| limited(node)),
+        }
+    };
+    Ok(Way { trail: walk.trail().to_vec(), models, refused })
+}
+
+/// What an element says of how its model is called.
+fn wish(node: &ModelNode) -> Wish {
+    Wish { attempts: node.retries.map(|retries| retries + 1), timeout_ms: node.timeout_ms, ..Wish::default() }
+}
+
+fn unknown_route(gateway: &str, name: &str) -> Failure {
+    let shown: String = name.chars().filter(|c| c.is_ascii_graphic()).take(64).collect();
+    let description = format!(
+        "gateway `{gateway}` has no dynamic route `{shown}`; declare it under gateway.routes in genesis.json"
+    );
+    Failure::refused(StatusCode::BAD_REQUEST, Code::InvalidProvider, "Invalid provider", description)
 }
 
 /// Provider and model a node stands for.

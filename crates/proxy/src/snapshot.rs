@@ -251,6 +251,12 @@ impl Snapshot {
         token.expires_at_ms.is_none_or(|expires| now_ms < expires).then_some(token)
     }
 
+    /// The token with this id, if it is not expired.
+    pub(crate) fn token_of(&self, id: &str, now_ms: i64) -> Option<&Token> {
+        let token = self.tokens.values().find(|token| token.id == id)?;
+        token.expires_at_ms.is_none_or(|expires| now_ms < expires).then_some(token)
+    }
+
     /// The settings of all gateways.
     pub fn gateways(&self) -> impl Iterator<Item = &GatewaySettings> {
         self.gateways.values().map(AsRef::as_ref)

@@ -19,9 +19,11 @@ use crate::facts::facts;
 use crate::failure::{Code, Failure};
 use crate::place::Place;
 use crate::plan::{self, malformed};
+use crate::planning::Planning;
 use crate::resolve::Asks;
 use crate::retry::Policy;
 use crate::run;
+use crate::snapshot::Snapshot;
 use crate::upstream::Outgoing;
 
 /// A request that names its model in the body.
@@ -41,15 +43,17 @@ impl<'a> Exchange<'a> {
     pub(crate) async fn by_model(&mut self, caller: &Caller, asked: &Asked<'_>) -> Result<Delivery, Failure> {
         let peeked =
             peek(asked.body).map_err(|error| malformed(format!("the body is not a JSON object: {error}")))?;
-        let (slug, model) = self.model(&peeked)?;
+        let (slug, model) = named_model(self.snapshot, &peeked)?;
         if slug == "dynamic" {
             return self.route(caller, asked, &peeked, &model).await;
         }
-        let mut call = self.call_of_model(caller, asked, &peeked, &slug, &model)?;
+        let mut call = self.planning().call_of_model(caller, asked, &peeked, &slug, &model)?;
         call.policy.has_successor = asked.has_successor;
         cache::answer(self, caller, call).await
     }
+}
 
+impl<'a> Planning<'_, 'a> {
     /// A call of one provider's model, in the dialect they share, else translated.
     pub(crate) fn call_of_model(
         &mut self,
@@ -60,7 +64,7 @@ impl<'a> Exchange<'a> {
         named: &str,
     ) -> Result<Call<'a>, Failure> {
         let (snapshot, &Asked { client, body, asks, .. }) = (self.snapshot, asked);
-        self.receipt.asked_for(named);
+        self.notes.asked_for(named);
         let (provider, setup) = self.provider(slug, called(asks), caller)?;
         let dialect = match asks {
             Asks::Answer(dialect) => dialect,
@@ -79,12 +83,11 @@ impl<'a> Exchange<'a> {
             path = token_count(provider, spoken, &path)?;
         }
         let request = self.request(body, peeked, provider, place.model, dialect, spoken)?;
-        self.receipt.dropped(&request.dropped);
+        self.notes.dropped(&request.dropped);
         let query = (spoken == Dialect::GeminiGenerate && stream).then_some("alt=sse");
-        let target =
-            plan::target(snapshot, provider, setup, self.account(), &path, query, &HeaderMap::new())?;
-        self.receipt.planned(&target, Some(place.model), stream);
-        self.receipt.authorised(&credential, client, target.simulated);
+        let target = plan::target(snapshot, provider, setup, self.account, &path, query, &HeaderMap::new())?;
+        self.notes.planned(&target, Some(place.model), stream);
+        self.notes.authorised(&credential, client, target.simulated);
         Ok(Call {
             setup,
             target,
@@ -93,36 +96,11 @@ impl<'a> Exchange<'a> {
             credential,
             body: Outgoing::Whole(request.body),
             place: setup.is_in_pool().then(|| (path, query.map(str::to_owned))),
-            policy: Policy::of(&self.options, &self.gateway),
+            policy: Policy::of(self.options, self.gateway),
             translation: request.context,
             dropped: request.dropped,
             enveloped: matches!(asks, Asks::Run(_)),
         })
-    }
-
-    /// Provider and model of `provider/model`, cut at the first slash.
-    fn model(&self, peeked: &Peek<'_>) -> Result<(String, String), Failure> {
-        let named = peeked.model.as_deref().unwrap_or_default();
-        let named = match (named, &self.snapshot.default_model) {
-            ("genesis/default", Some(model)) => model,
-            ("genesis/default", None) => {
-                return Err(malformed(
-                    "no default model is set; set agents.defaults.model.primary in genesis.json",
-                ));
-            }
-            _ => named,
-        };
-        match named.split_once('/') {
-            Some((provider, model)) if !provider.is_empty() && !model.is_empty() => {
-                Ok((provider.to_ascii_lowercase(), model.to_owned()))
-            }
-            _ => Err(Failure::refused(
-                StatusCode::BAD_REQUEST,
-                Code::BadFormat,
-                "Chat completion bad format",
-                "`model` must be `provider/model`, such as `anthropic/claude-sonnet-4-5`",
-            )),
-        }
     }
 
     /// The request in the provider's dialect.
@@ -147,7 +125,7 @@ impl<'a> Exchange<'a> {
             };
             return Ok(Spoken { body: body.into(), context: None, dropped: Vec::new() });
         }
-        let request_id = self.receipt.id().simple().to_string();
+        let request_id = self.id.simple().to_string();
         let facts = Facts {
             request_id: &request_id,
             now: u64::try_from(now_ms() / 1000).unwrap_or_default(),
@@ -165,6 +143,31 @@ impl<'a> Exchange<'a> {
             )));
         }
         Ok(Spoken { body: outgoing.body.into(), context: Some(outgoing.context), dropped: outgoing.dropped })
+    }
+}
+
+/// Provider and model of `provider/model`, cut at the first slash.
+pub(crate) fn named_model(snapshot: &Snapshot, peeked: &Peek<'_>) -> Result<(String, String), Failure> {
+    let named = peeked.model.as_deref().unwrap_or_default();
+    let named = match (named, &snapshot.default_model) {
+        ("genesis/default", Some(model)) => model,
+        ("genesis/default", None) => {
+            return Err(malformed(
+                "no default model is set; set agents.defaults.model.primary in genesis.json",
+            ));
+        }
+        _ => named,
+    };
+    match named.split_once('/') {
+        Some((provider, model)) if !provider.is_empty() && !model.is_empty() => {
+            Ok((provider.to_ascii_lowercase(), model.to_owned()))
+        }
+        _ => Err(Failure::refused(
+            StatusCode::BAD_REQUEST,
+            Code::BadFormat,
+            "Chat completion bad format",
+            "`model` must be `provider/model`, such as `anthropic/claude-sonnet-4-5`",
+        )),
     }
 }
 

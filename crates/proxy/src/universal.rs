@@ -117,7 +117,7 @@ impl Exchange<'_> {
             method: Method::POST,
             headers,
         };
-        let mut call = self.call_by_path(caller, by_path)?;
+        let mut call = self.planning().call_by_path(caller, by_path)?;
         call.body = Outgoing::Whole(query);
         call.policy.has_successor = has_successor;
         cache::answer(self, caller, call).await

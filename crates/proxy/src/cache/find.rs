@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use genesis_config::GatewaySettings;
 use genesis_store::CacheKey;
 use genesis_wire::reshape::{self, Wish};
 use http::{Method, StatusCode};
@@ -13,7 +14,7 @@ use super::fill::Filling;
 use super::flights::Joined;
 use super::key::Scope;
 use super::meaning::{self, Question};
-use super::wish::Policy;
+use super::wish::{CacheHeaders, Policy};
 use super::{Cache, Found, Hit, Kind, refresh, shape};
 use crate::admit::Caller;
 use crate::exchange::{Call, Exchange};
@@ -41,20 +42,9 @@ impl Asked {
     /// `None`: the cache has no part in this.
     pub(super) fn of(exchange: &Exchange<'_>, call: &Call<'_>) -> Option<Self> {
         let headers = &exchange.options.cache;
-        let policy = Policy::of(headers, &exchange.gateway)?;
-        let Outgoing::Whole(body) = &call.body else { return None };
-        let fits = call.method == Method::POST && !body.is_empty() && body.len() <= REQUEST_LIMIT;
-        if !fits || call.target.dialect.is_none() && makes_something(&call.target.path_and_query) {
-            return None;
-        }
-        let scope = Scope::of(exchange, call);
-        let own = headers.key.clone();
-        let key = match &own {
-            Some(own) => scope.own(own, reshape::wish(body).is_some_and(|wish| wish.stream)),
-            None => scope.exact(call, body),
-        };
+        let (policy, scope, key, body) = wanted(headers, &exchange.gateway, exchange.account(), call)?;
         let cache = Arc::clone(&exchange.worker.shared.cache);
-        Some(Self { cache, policy, scope, key, body: body.clone(), own })
+        Some(Self { cache, policy, scope, key, body: body.clone(), own: headers.key.clone() })
     }
 
     pub(super) async fn find(
@@ -235,6 +225,27 @@ async fn within_patience(
             "shared a call that did not answer in time",
         )
     })
+}
+
+/// How the cache serves a call, and under which key; `None` if it does not.
+pub(super) fn wanted<'c>(
+    headers: &CacheHeaders,
+    gateway: &GatewaySettings,
+    account: &str,
+    call: &'c Call<'_>,
+) -> Option<(Policy, Scope, CacheKey, &'c Bytes)> {
+    let policy = Policy::of(headers, gateway)?;
+    let Outgoing::Whole(body) = &call.body else { return None };
+    let fits = call.method == Method::POST && !body.is_empty() && body.len() <= REQUEST_LIMIT;
+    if !fits || call.target.dialect.is_none() && makes_something(&call.target.path_and_query) {
+        return None;
+    }
+    let scope = Scope::of(account, gateway, call);
+    let key = match &headers.key {
+        Some(own) => scope.own(own, reshape::wish(body).is_some_and(|wish| wish.stream)),
+        None => scope.exact(call, body),
+    };
+    Some((policy, scope, key, body))
 }
 
 /// Whether a POST to this path makes something that is there afterwards, or asks after something that changes: such an

@@ -1,6 +1,7 @@
 //! Under which key an answer is kept: the SHA-256 of everything it depends on.
 
 use aws_lc_rs::digest::{Context, SHA256};
+use genesis_config::GatewaySettings;
 use genesis_store::CacheKey;
 use genesis_wire::Dialect;
 use genesis_wire::reshape::Wish;
@@ -8,7 +9,7 @@ use http::header::{ACCEPT, ACCEPT_ENCODING, HeaderName, HeaderValue};
 
 use crate::coding::readable_codings;
 use crate::credential::Credential;
-use crate::exchange::{Call, Exchange};
+use crate::exchange::Call;
 use crate::options::{is_secret, stays_here};
 
 /// Headers that change what a provider answers, or for whom.
@@ -48,11 +49,10 @@ impl Hash {
 impl Scope {
     /// Account, gateway, provider, and whose credential: what separates tenants. Also how the answer may be encoded,
     /// since not every client can read every coding.
-    pub(super) fn of(exchange: &Exchange<'_>, call: &Call<'_>) -> Self {
+    pub(super) fn of(account: &str, gateway: &GatewaySettings, call: &Call<'_>) -> Self {
         let mut hash = Hash(Context::new(&SHA256));
-        let gateway = &exchange.gateway;
         hash.part(b"genesis-cache-1");
-        for part in [exchange.account(), &gateway.id, &call.setup.provider().slug] {
+        for part in [account, &gateway.id, &call.setup.provider().slug] {
             hash.part(part);
         }
         // The simulator listens somewhere else each time.
@@ -65,7 +65,7 @@ impl Scope {
         hash.part(codings.map(readable_codings).unwrap_or_default());
         if gateway.cache_invalidate_on_update {
             // Answers from before a change of the settings are never found again, restarts included.
-            hash.part(serde_json::to_vec(gateway.as_ref()).unwrap_or_default());
+            hash.part(serde_json::to_vec(gateway).unwrap_or_default());
         }
         Self { hash }
     }

@@ -223,13 +223,18 @@ fn embedding_call<'a>(
     model: &str,
     body: Bytes,
 ) -> Result<Call<'a>, crate::failure::Failure> {
-    let (provider, setup) = exchange.provider(slug, "embeddings", caller)?;
+    let (provider, setup) = exchange.planning().provider(slug, "embeddings", caller)?;
     let path = provider.endpoint(Dialect::OpenAiEmbeddings, false, &[("model", model)]);
     let path = path.ok_or_else(|| plan::malformed(format!("{slug} has no endpoint for embeddings")))?;
     let none = HeaderMap::new();
     let target = plan::target(exchange.snapshot, provider, setup, exchange.account(), &path, None, &none)?;
-    let credential =
-        credential::choose(&exchange.asking(caller), provider, setup, &mut HeaderMap::new(), false)?;
+    let credential = credential::choose(
+        &exchange.planning().asking(caller),
+        provider,
+        setup,
+        &mut HeaderMap::new(),
+        false,
+    )?;
     exchange.receipt.planned(&target, Some(model), false);
     exchange.receipt.authorised(&credential, &none, target.simulated);
     let mut headers = HeaderMap::new();

@@ -172,6 +172,12 @@ impl Rule {
         )
     }
 
+    /// What a spend limit allows.
+    pub(crate) fn spend_described(&self) -> String {
+        let limit = Usd(i64::try_from(self.limit).unwrap_or(i64::MAX));
+        format!("spend rule `{}` allows ${limit} per {} s ({})", self.id, self.seconds, self.technique)
+    }
+
     /// What the limit is, for whoever ran into it.
     pub(crate) fn described(&self) -> String {
         let name =

@@ -24,8 +24,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 pub(crate) struct Policy {
     /// In all, 1 to 5.
     pub(crate) attempts: u32,
-    delay: Duration,
-    backoff: Backoff,
+    pub(crate) delay: Duration,
+    pub(crate) backoff: Backoff,
     /// For the first byte of each attempt.
     timeout: Option<Duration>,
     /// Something else can take the call if this fails, so that its last attempt need not wait either.

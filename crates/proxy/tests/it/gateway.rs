@@ -193,7 +193,7 @@ pub(crate) fn config(upstream: &str, gateways: &str) -> String {
     )
 }
 
-fn parts(
+pub(crate) fn parts(
     config: &str,
     tokens: Vec<Token>,
     stored_keys: Vec<Key>,

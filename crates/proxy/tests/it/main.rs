@@ -8,6 +8,7 @@ mod cache_sharing;
 mod client;
 mod credentials;
 mod drain;
+mod explain;
 mod faults;
 mod gateway;
 mod identity;

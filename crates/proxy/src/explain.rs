@@ -1,0 +1,280 @@
+//! What would be done with a request, and why: decided by the code that serves requests. Nothing is sent, counted or
+//! logged, and no secret is in what is said.
+//!
+//! `explain/call` has what is said of one call.
+
+mod call;
+
+use bytes::Bytes;
+use genesis_wire::peek::peek;
+use http::{Request, request};
+use serde::Serialize;
+use uuid::Uuid;
+
+use self::call::Seen;
+pub use self::call::{Attempts, ExplainedCache, ExplainedCall, ExplainedCost, ExplainedCredential};
+
+use crate::admit::{Caller, judge, presented};
+use crate::exchange::{Aim, ByPath, Wanted, now_ms};
+use crate::failure::Failure;
+use crate::inbound::{check_head, is_json, split_query, too_large};
+use crate::options::Options;
+use crate::plan::{self, malformed};
+use crate::planning::Planning;
+use crate::resolve::{Asks, Surface, surface};
+use crate::retry::Wish;
+use crate::route;
+use crate::run;
+use crate::snapshot::{Snapshot, Token};
+use crate::unified::{Asked, named_model};
+use crate::upstream::Outgoing;
+
+/// What would be done with a request.
+#[derive(Debug, Default, Serialize)]
+pub struct Explanation {
+    /// `provider path`, `unified API`, `universal endpoint`, `models`, `beside the data plane` or `none`.
+    pub surface: &'static str,
+    pub account: Option<String>,
+    pub gateway: Option<String>,
+    /// Whether the gateway asks for a token; `None` if there is no such gateway.
+    pub authentication: Option<bool>,
+    /// The token that came along, if it is one of ours.
+    pub token: Option<ExplainedToken>,
+    /// Whether stored keys may be attached to what this caller sends.
+    pub may_use_keys: bool,
+    /// The way through a dynamic route: its elements with the outputs taken, as if every model failed.
+    pub route: Option<Vec<String>>,
+    /// What would be called; of a route every model it may come to, in order.
+    pub calls: Vec<ExplainedCall>,
+    /// Why nothing would be called.
+    pub refusal: Option<Refusal>,
+}
+
+/// A gateway token without its text.
+#[derive(Debug, Serialize)]
+pub struct ExplainedToken {
+    pub id: String,
+    pub run: bool,
+    pub read: bool,
+    pub edit: bool,
+    /// Empty: all gateways.
+    pub gateways: Vec<String>,
+    pub expires_at_ms: Option<i64>,
+}
+
+/// What the caller would be told.
+#[derive(Debug, Serialize)]
+pub struct Refusal {
+    /// HTTP status.
+    pub status: u16,
+    /// As in `docs/errors.md`.
+    pub code: u16,
+    pub message: String,
+    /// What to do next.
+    pub description: String,
+}
+
+/// Who is taken to send a request.
+#[derive(Clone, Copy, Debug)]
+pub enum Sender<'a> {
+    /// Whoever its headers say.
+    Itself,
+    /// The owner of the gateway token with this id, for a request whose token was masked; empty: nobody we know.
+    Token(&'a str),
+}
+
+/// Says what the gateway would do with `request`, whose URI may be a whole URL.
+pub fn explain(snapshot: &Snapshot, request: Request<Bytes>, sender: Sender<'_>) -> Explanation {
+    let (head, body) = request.into_parts();
+    let mut told = Explanation { surface: name(surface(head.uri.path())), ..Explanation::default() };
+    if let Err(failure) = told.follow(snapshot, head, &body, sender) {
+        told.refusal = Some(Refusal::from(&failure));
+    }
+    told
+}
+
+fn name(surface: Surface<'_>) -> &'static str {
+    match surface {
+        Surface::Provider { .. } => "provider path",
+        Surface::Unified { .. } => "unified API",
+        Surface::Universal { .. } => "universal endpoint",
+        Surface::Models { .. } => "models",
+        Surface::Aside => "beside the data plane",
+        Surface::Unknown => "none",
+    }
+}
+
+impl Explanation {
+    /// The way of a request as `exchange` has it, up to where something would be sent.
+    fn follow(
+        &mut self,
+        snapshot: &Snapshot,
+        mut head: request::Parts,
+        body: &Bytes,
+        sender: Sender<'_>,
+    ) -> Result<(), Failure> {
+        let uri = head.uri.clone();
+        let addressed = surface(uri.path());
+        let Some(aim) = Aim::of(addressed, &head.method, &head.headers) else {
+            return Err(no_call(addressed));
+        };
+        (self.account, self.gateway) = (Some(aim.account.to_owned()), Some(aim.gateway.to_string()));
+        let gateway = plan::gateway(snapshot, aim.account, &aim.gateway)?;
+        self.authentication = Some(gateway.authentication);
+        check_head(&head, snapshot.limits.header_bytes)?;
+        let (query, query_key) = split_query(uri.query());
+        let token = query_key.token.filter(|_| matches!(aim.wanted, Wanted::Path));
+        let now = now_ms();
+        let shown = presented(&mut head.headers, token);
+        let owner = match sender {
+            Sender::Itself => shown.as_deref().and_then(|text| snapshot.token(text, now)),
+            Sender::Token(id) => snapshot.token_of(id, now),
+        };
+        self.token = owner.map(ExplainedToken::from);
+        let named = match sender {
+            Sender::Itself => shown.is_some(),
+            Sender::Token(id) => !id.is_empty(),
+        };
+        let options = Options::read(&head.headers);
+        let caller = judge(snapshot, gateway, &head.headers, owner, named)?;
+        self.may_use_keys = caller.may_use_keys();
+        if !matches!(aim.wanted, Wanted::Path) || is_json(&head.headers) {
+            check_body(body, snapshot.limits.body_bytes)?;
+        }
+        let account = aim.account;
+        let mut situation = Situation { snapshot, account, gateway, options, caller };
+        match aim.wanted {
+            Wanted::Path => {
+                let request::Parts { method, headers, .. } = head;
+                let (provider, rest, query) = (aim.provider, &*aim.rest, query.as_deref());
+                let key_in_query = query_key.own;
+                let by_path = ByPath { provider, rest, query, key_in_query, method, headers };
+                self.calls.push(situation.by_path(by_path, body));
+                Ok(())
+            }
+            Wanted::Model(asks) => {
+                let unwrapped;
+                let mut body = body;
+                if let Asks::Run(model) = asks {
+                    let (model, input) = run::unwrapped(body, model)?;
+                    unwrapped = run::request(&input, &model)?;
+                    body = &unwrapped;
+                }
+                let client = &head.headers;
+                let asked = Asked { client, body, asks, has_successor: false, in_steps: false };
+                self.by_model(&mut situation, &asked)
+            }
+            Wanted::Steps => Err(malformed(
+                "steps of the universal endpoint are not explained yet; explain each on its own path",
+            )),
+        }
+    }
+
+    fn by_model(&mut self, situation: &mut Situation<'_>, asked: &Asked<'_>) -> Result<(), Failure> {
+        let peeked =
+            peek(asked.body).map_err(|error| malformed(format!("the body is not a JSON object: {error}")))?;
+        let (slug, model) = named_model(situation.snapshot, &peeked)?;
+        if slug != "dynamic" {
+            self.calls.push(situation.by_model(asked, &peeked, &slug, &model));
+            return Ok(());
+        }
+        let Situation { snapshot, account, gateway, options, .. } = &*situation;
+        let inputs = (&asked.body[..], asked.client, &options.metadata);
+        let way = route::way(snapshot, (account, &gateway.id), &model, inputs)?;
+        self.route = Some(way.trail);
+        let own: Wish = situation.options.retry;
+        for (provider, model, wish) in way.models {
+            situation.options.retry = wish.or(own);
+            self.calls.push(situation.by_model(asked, &peeked, &provider, &model));
+        }
+        way.refused.map_or(Ok(()), Err)
+    }
+}
+
+/// For whom calls are planned.
+struct Situation<'s> {
+    snapshot: &'s Snapshot,
+    account: &'s str,
+    gateway: &'s genesis_config::GatewaySettings,
+    options: Options,
+    caller: Caller,
+}
+
+impl<'s> Situation<'s> {
+    fn planning<'x>(&'x self, notes: &'x mut Seen) -> Planning<'x, 's> {
+        Planning {
+            snapshot: self.snapshot,
+            account: self.account,
+            gateway: self.gateway,
+            options: &self.options,
+            id: Uuid::nil(),
+            notes,
+        }
+    }
+
+    fn by_path(&self, by_path: ByPath<'_>, body: &Bytes) -> ExplainedCall {
+        // What is not JSON is passed on while it arrives.
+        let streamed = !body.is_empty() && !is_json(&by_path.headers);
+        let mut seen = Seen::of(streamed);
+        let planned = self.planning(&mut seen).call_by_path(&self.caller, by_path);
+        let planned = planned.map(|mut call| {
+            call.body = Outgoing::Whole(body.clone());
+            call
+        });
+        self.explained(seen, planned, None)
+    }
+
+    fn by_model(
+        &self,
+        asked: &Asked<'_>,
+        peeked: &genesis_wire::peek::Peek<'_>,
+        slug: &str,
+        model: &str,
+    ) -> ExplainedCall {
+        let mut seen = Seen::default();
+        let planned = self.planning(&mut seen).call_of_model(&self.caller, asked, peeked, slug, model);
+        let dialect = match asked.asks {
+            Asks::Answer(dialect) => Some(dialect),
+            _ => None,
+        };
+        self.explained(seen, planned, dialect)
+    }
+}
+
+fn check_body(body: &Bytes, limit: u64) -> Result<(), Failure> {
+    if body.len() as u64 > limit { Err(too_large("bodyBytes", limit)) } else { Ok(()) }
+}
+
+fn no_call(surface: Surface<'_>) -> Failure {
+    let why = match surface {
+        Surface::Models { .. } => "it lists models; no provider is called",
+        Surface::Aside => "the management API, health or the dashboard answers it; no provider is called",
+        Surface::Unified { .. } | Surface::Universal { .. } => "this path takes POST only",
+        _ => "nothing is served under this path; calls go to /v1/{account}/{gateway}/{provider}/…",
+    };
+    malformed(why)
+}
+
+impl From<&Token> for ExplainedToken {
+    fn from(token: &Token) -> Self {
+        Self {
+            id: token.id.clone(),
+            run: token.run,
+            read: token.read,
+            edit: token.edit,
+            gateways: token.gateways.clone(),
+            expires_at_ms: token.expires_at_ms,
+        }
+    }
+}
+
+impl From<&Failure> for Refusal {
+    fn from(failure: &Failure) -> Self {
+        Self {
+            status: failure.status.as_u16(),
+            code: failure.code as u16,
+            message: failure.message.to_string(),
+            description: failure.description.clone(),
+        }
+    }
+}

@@ -19,7 +19,7 @@ use crate::cache;
 use crate::credential::{self, Asking, Credential};
 use crate::drain::Drains;
 use crate::failure::Failure;
-use crate::inbound::{check_head, collect_json, is_json, split_query, too_large};
+use crate::inbound::{Sent, check_head, collect_json, is_json, split_query, too_large};
 use crate::models;
 use crate::options::Options;
 use crate::plan;
@@ -32,15 +32,36 @@ use crate::run;
 use crate::server::{Event, Worker};
 use crate::snapshot::{ProviderSetup, Snapshot};
 use crate::unified::Asked;
+use crate::universal;
 use crate::upstream::{Answer, Outgoing, Upload};
 
 pub(crate) async fn handle(worker: Rc<Worker>, request: Request<Incoming>) -> Response<Body> {
     let snapshot = worker.shared.snapshot();
-    if !outlives_its_client(&snapshot, &request) {
-        return answer(worker, snapshot, request, false).await;
-    }
-    // A task of its own goes on when the connection's is dropped.
-    match tokio::task::spawn_local(answer(worker, snapshot, request, true)).await {
+    let outlives = outlives_its_client(&snapshot, request.uri().path(), request.headers());
+    let answered = answer(worker, snapshot, request, outlives);
+    if outlives { detached(answered).await } else { answered.await }
+}
+
+/// A universal request that came as a message over a socket: an exchange like any other, with `head` as its own.
+pub(crate) async fn message(worker: Rc<Worker>, head: request::Parts, steps: Bytes) -> Response<Body> {
+    let snapshot = worker.shared.snapshot();
+    let outlives = outlives_its_client(&snapshot, head.uri.path(), &head.headers);
+    let answered = async move {
+        let uri = head.uri.clone();
+        let Surface::Universal { account, gateway } = surface(uri.path()) else {
+            return reply::not_found(uri.path());
+        };
+        let drains = outlives.then(|| worker.drains.clone());
+        let address = Address { account, gateway, provider: "", rest: "", manner: Manner::Gateway };
+        let client = Client { head, body: Sent::Whole(steps), socket: None, drains };
+        exchange(&worker, &snapshot, address, Wanted::Steps, client).await
+    };
+    if outlives { detached(answered).await } else { answered.await }
+}
+
+/// In a task of its own, which goes on when the client's is dropped.
+async fn detached(answered: impl Future<Output = Response<Body>> + 'static) -> Response<Body> {
+    match tokio::task::spawn_local(answered).await {
         Ok(response) => response,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
@@ -50,20 +71,20 @@ pub(crate) async fn handle(worker: Rc<Worker>, request: Request<Incoming>) -> Re
 }
 
 /// Whether the exchange goes on when its client leaves: by header, else by the gateway's setting.
-fn outlives_its_client(snapshot: &Snapshot, request: &Request<Incoming>) -> bool {
+fn outlives_its_client(snapshot: &Snapshot, path: &str, headers: &HeaderMap) -> bool {
     static ON_DISCONNECT: HeaderName = HeaderName::from_static("cf-aig-on-disconnect");
-    match request.headers().get(&ON_DISCONNECT).map(HeaderValue::as_bytes) {
+    match headers.get(&ON_DISCONNECT).map(HeaderValue::as_bytes) {
         Some(b"drain") => return true,
         Some(b"cancel") => return false,
         _ if !snapshot.drains => return false,
         _ => {}
     }
     let named;
-    let gateway = match surface(request.uri().path()) {
+    let gateway = match surface(path) {
         Surface::Provider { gateway, .. } | Surface::Universal { gateway, .. } => gateway,
         Surface::Unified { gateway: Some(gateway), .. } => gateway,
         Surface::Unified { gateway: None, .. } => {
-            named = gateway_named(request.headers());
+            named = gateway_named(headers);
             &named
         }
         _ => return false,
@@ -84,25 +105,32 @@ async fn answer(
     match surface(uri.path()) {
         Surface::Provider { account, gateway, provider, rest } => {
             let address = Address { account, gateway, provider, rest, manner: Manner::Gateway };
-            exchange(&worker, &snapshot, address, Wanted::Path, Client { head, body, socket, drains }).await
+            exchange(
+                &worker,
+                &snapshot,
+                address,
+                Wanted::Path,
+                Client { head, body: Sent::Arriving(body), socket, drains },
+            )
+            .await
         }
         Surface::Unified { account, asks: Asks::Run(Some(model)), .. } if model.starts_with('@') => {
             // A Workers AI model of Cloudflare's own: the provider's path has the same shape.
             let (gateway, rest) = (gateway_named(&head.headers), format!("run/{model}"));
             let (provider, manner) = ("workers-ai", Manner::Gateway);
             let address = Address { account, gateway: &gateway, provider, rest: &rest, manner };
-            let client = Client { head, body, socket: None, drains };
+            let client = Client { head, body: Sent::Arriving(body), socket: None, drains };
             exchange(&worker, &snapshot, address, Wanted::Path, client).await
         }
         Surface::Unified { account, gateway, asks, manner } if head.method == Method::POST => {
             let gateway = gateway.map_or_else(|| gateway_named(&head.headers), str::to_owned);
             let address = Address { account, gateway: &gateway, provider: "compat", rest: "", manner };
-            let client = Client { head, body, socket: None, drains };
+            let client = Client { head, body: Sent::Arriving(body), socket: None, drains };
             exchange(&worker, &snapshot, address, Wanted::Model(asks), client).await
         }
         Surface::Universal { account, gateway } if head.method == Method::POST => {
             let address = Address { account, gateway, provider: "", rest: "", manner: Manner::Gateway };
-            let client = Client { head, body, socket: None, drains };
+            let client = Client { head, body: Sent::Arriving(body), socket: None, drains };
             exchange(&worker, &snapshot, address, Wanted::Steps, client).await
         }
         Surface::Models { account, gateway, id, manner } => {
@@ -112,7 +140,11 @@ async fn answer(
         }
         Surface::Unified { .. } => reply::not_found(uri.path()),
         Surface::Aside => worker.aside(head, body, snapshot.limits.body_bytes).await,
-        Surface::Universal { .. } | Surface::Unknown => reply::not_found(uri.path()),
+        Surface::Universal { account, gateway } => match socket {
+            Some(socket) => universal::open(&worker, &snapshot, account, gateway, head, socket),
+            None => reply::not_found(uri.path()),
+        },
+        Surface::Unknown => reply::not_found(uri.path()),
     }
 }
 
@@ -129,7 +161,7 @@ pub(crate) struct Address<'a> {
 /// What came from the client, and what becomes of its answer.
 struct Client {
     head: request::Parts,
-    body: Incoming,
+    body: Sent,
     /// Set if it asks for a WebSocket.
     socket: Option<Socket>,
     /// Set if its answer is read on when it leaves.
@@ -258,6 +290,23 @@ impl Delivery {
     }
 }
 
+/// What a client is told that may open no socket; logged as a call is.
+pub(crate) fn refused(
+    worker: &Rc<Worker>,
+    snapshot: &Arc<Snapshot>,
+    head: &request::Parts,
+    account: &str,
+    gateway: &GatewaySettings,
+    failure: &Failure,
+) -> Response<Body> {
+    let mut options = Options::read(&head.headers);
+    let mut receipt = Receipt::open(&worker.shared, snapshot, head, account, gateway, &mut options);
+    receipt.failed(failure);
+    let mut response = reply::failure(failure);
+    Marks::new(&receipt).put(response.headers_mut());
+    response
+}
+
 /// The gateway that the REST API names in a header.
 fn gateway_named(headers: &HeaderMap) -> String {
     let named =
@@ -298,7 +347,7 @@ impl<'a> Exchange<'a> {
         &mut self,
         wanted: Wanted<'_>,
         mut head: request::Parts,
-        body: Incoming,
+        body: Sent,
     ) -> Result<Delivery, Failure> {
         check_head(&head, self.snapshot.limits.header_bytes)?;
         let (query, query_key) = split_query(head.uri.query());
@@ -431,17 +480,21 @@ impl<'a> Exchange<'a> {
 
     /// JSON is read whole, so that it can be signed, sent again and looked into; anything else is passed on as it
     /// comes. Whether it is well-formed is the provider's to judge.
-    async fn read_body(&mut self, headers: &HeaderMap, body: Incoming) -> Result<Outgoing, Failure> {
+    async fn read_body(&mut self, headers: &HeaderMap, body: Sent) -> Result<Outgoing, Failure> {
+        let body = match body {
+            Sent::Arriving(body) => body,
+            whole @ Sent::Whole(_) => return self.read_json(whole).await.map(Outgoing::Whole),
+        };
         if body.is_end_stream() {
             return Ok(Outgoing::Whole(Bytes::new()));
         }
         if !is_json(headers) {
             return self.upload(body, self.snapshot.limits.upload_bytes);
         }
-        self.read_json(body).await.map(Outgoing::Whole)
+        self.read_json(Sent::Arriving(body)).await.map(Outgoing::Whole)
     }
 
-    async fn read_json(&mut self, body: Incoming) -> Result<Bytes, Failure> {
+    async fn read_json(&mut self, body: Sent) -> Result<Bytes, Failure> {
         let bytes = collect_json(body, &self.snapshot.limits).await?;
         self.receipt.request_body(&bytes);
         Ok(bytes)

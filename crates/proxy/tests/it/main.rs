@@ -18,6 +18,7 @@ mod pools;
 mod realtime;
 mod retries;
 mod routes;
+mod sockets;
 mod unified;
 mod universal;
 mod upstream;

@@ -177,7 +177,10 @@ impl Conversation {
             }
             let wake_at = stop_by.unwrap_or(self.last + idle);
             let turn = tokio::select! {
-                heard = self.client.next() => self.heard(heard, idle, stop_by.is_some()).await,
+                heard = self.client.next() => {
+                    let stopping = stop_by.is_some() || stopped.has_changed().unwrap_or(true);
+                    self.heard(heard, idle, stopping).await
+                }
                 Some(text) = self.said.recv() => self.tell(text, idle).await,
                 Some(_) = self.under_way.join_next() => ControlFlow::Continue(()),
                 changed = stopped.changed() => {

@@ -20,7 +20,7 @@ use crate::cache;
 use crate::credential::{self, Asking, Credential};
 use crate::drain::Drains;
 use crate::failure::Failure;
-use crate::inbound::{check_head, collect_json, is_json, split_query, too_large};
+use crate::inbound::{Sent, check_head, collect_json, is_json, split_query, too_large};
 use crate::models;
 use crate::options::Options;
 use crate::plan;
@@ -34,15 +34,36 @@ use crate::run;
 use crate::server::{Event, Worker};
 use crate::snapshot::{ProviderSetup, Snapshot};
 use crate::unified::Asked;
+use crate::universal;
 use crate::upstream::{Answer, Outgoing, Upload};
 
 pub(crate) async fn handle(worker: Rc<Worker>, request: Request<Incoming>) -> Response<Body> {
     let snapshot = worker.shared.snapshot();
-    if !outlives_its_client(&snapshot, &request) {
-        return answer(worker, snapshot, request, false).await;
-    }
-    // A task of its own goes on when the connection's is dropped.
-    match tokio::task::spawn_local(answer(worker, snapshot, request, true)).await {
+    let outlives = outlives_its_client(&snapshot, request.uri().path(), request.headers());
+    let answered = answer(worker, snapshot, request, outlives);
+    if outlives { detached(answered).await } else { answered.await }
+}
+
+/// A universal request that came as a message over a socket: an exchange like any other, with `head` as its own.
+pub(crate) async fn message(worker: Rc<Worker>, head: request::Parts, steps: Bytes) -> Response<Body> {
+    let snapshot = worker.shared.snapshot();
+    let outlives = outlives_its_client(&snapshot, head.uri.path(), &head.headers);
+    let answered = async move {
+        let uri = head.uri.clone();
+        let Surface::Universal { account, gateway } = surface(uri.path()) else {
+            return reply::not_found(uri.path());
+        };
+        let drains = outlives.then(|| worker.drains.clone());
+        let address = Address { account, gateway, provider: "", rest: "", manner: Manner::Gateway };
+        let client = Client { head, body: Sent::Whole(steps), socket: None, drains };
+        exchange(&worker, &snapshot, address, Wanted::Steps, client).await
+    };
+    if outlives { detached(answered).await } else { answered.await }
+}
+
+/// In a task of its own, which goes on when the client's is dropped.
+async fn detached(answered: impl Future<Output = Response<Body>> + 'static) -> Response<Body> {
+    match tokio::task::spawn_local(answered).await {
         Ok(response) => response,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
@@ -52,20 +73,20 @@ pub(crate) async fn handle(worker: Rc<Worker>, request: Request<Incoming>) -> Re
 }
 
 /// Whether the exchange goes on when its client leaves: by header, else by the gateway's setting.
-fn outlives_its_client(snapshot: &Snapshot, request: &Request<Incoming>) -> bool {
+fn outlives_its_client(snapshot: &Snapshot, path: &str, headers: &HeaderMap) -> bool {
     static ON_DISCONNECT: HeaderName = HeaderName::from_static("cf-aig-on-disconnect");
-    match request.headers().get(&ON_DISCONNECT).map(HeaderValue::as_bytes) {
+    match headers.get(&ON_DISCONNECT).map(HeaderValue::as_bytes) {
         Some(b"drain") => return true,
         Some(b"cancel") => return false,
         _ if !snapshot.drains => return false,
         _ => {}
     }
     let named;
-    let gateway = match surface(request.uri().path()) {
+    let gateway = match surface(path) {
         Surface::Provider { gateway, .. } | Surface::Universal { gateway, .. } => gateway,
         Surface::Unified { gateway: Some(gateway), .. } => gateway,
         Surface::Unified { gateway: None, .. } => {
-            named = gateway_named(request.headers());
+            named = gateway_named(headers);
             &named
         }
         _ => return false,
@@ -88,7 +109,8 @@ async fn answer(
         let Aim { account, gateway, provider, rest, manner, wanted } = &aim;
         let address = Address { account, gateway, provider, rest, manner: *manner };
         let socket = socket.filter(|_| matches!(addressed, Surface::Provider { .. }));
-        return exchange(&worker, &snapshot, address, *wanted, Client { head, body, socket, drains }).await;
+        let client = Client { head, body: Sent::Arriving(body), socket, drains };
+        return exchange(&worker, &snapshot, address, *wanted, client).await;
     }
     match addressed {
         Surface::Models { account, gateway, id, manner } => {
@@ -97,6 +119,10 @@ async fn answer(
                 .unwrap_or_else(|failure| reply::told(&failure, manner))
         }
         Surface::Aside => worker.aside(head, body, snapshot.limits.body_bytes).await,
+        Surface::Universal { account, gateway } => match socket {
+            Some(socket) => universal::open(&worker, &snapshot, account, gateway, head, socket),
+            None => reply::not_found(uri.path()),
+        },
         _ => reply::not_found(uri.path()),
     }
 }
@@ -152,7 +178,7 @@ pub(crate) struct Address<'a> {
 /// What came from the client, and what becomes of its answer.
 struct Client {
     head: request::Parts,
-    body: Incoming,
+    body: Sent,
     /// Set if it asks for a WebSocket.
     socket: Option<Socket>,
     /// Set if its answer is read on when it leaves.
@@ -281,6 +307,23 @@ impl Delivery {
     }
 }
 
+/// What a client is told that may open no socket; logged as a call is.
+pub(crate) fn refused(
+    worker: &Rc<Worker>,
+    snapshot: &Arc<Snapshot>,
+    head: &request::Parts,
+    account: &str,
+    gateway: &GatewaySettings,
+    failure: &Failure,
+) -> Response<Body> {
+    let mut options = Options::read(&head.headers);
+    let mut receipt = Receipt::open(&worker.shared, snapshot, head, account, gateway, &mut options);
+    receipt.failed(failure);
+    let mut response = reply::failure(failure);
+    Marks::new(&receipt).put(response.headers_mut());
+    response
+}
+
 /// The gateway that the REST API names in a header.
 fn gateway_named(headers: &HeaderMap) -> String {
     let named =
@@ -321,7 +364,7 @@ impl<'a> Exchange<'a> {
         &mut self,
         wanted: Wanted<'_>,
         mut head: request::Parts,
-        body: Incoming,
+        body: Sent,
     ) -> Result<Delivery, Failure> {
         check_head(&head, self.snapshot.limits.header_bytes)?;
         let (query, query_key) = split_query(head.uri.query());
@@ -470,17 +513,21 @@ impl Exchange<'_> {
 
     /// JSON is read whole, so that it can be signed, sent again and looked into; anything else is passed on as it
     /// comes. Whether it is well-formed is the provider's to judge.
-    async fn read_body(&mut self, headers: &HeaderMap, body: Incoming) -> Result<Outgoing, Failure> {
+    async fn read_body(&mut self, headers: &HeaderMap, body: Sent) -> Result<Outgoing, Failure> {
+        let body = match body {
+            Sent::Arriving(body) => body,
+            whole @ Sent::Whole(_) => return self.read_json(whole).await.map(Outgoing::Whole),
+        };
         if body.is_end_stream() {
             return Ok(Outgoing::Whole(Bytes::new()));
         }
         if !is_json(headers) {
             return self.upload(body, self.snapshot.limits.upload_bytes);
         }
-        self.read_json(body).await.map(Outgoing::Whole)
+        self.read_json(Sent::Arriving(body)).await.map(Outgoing::Whole)
     }
 
-    async fn read_json(&mut self, body: Incoming) -> Result<Bytes, Failure> {
+    async fn read_json(&mut self, body: Sent) -> Result<Bytes, Failure> {
         let bytes = collect_json(body, &self.snapshot.limits).await?;
         self.receipt.request_body(&bytes);
         Ok(bytes)

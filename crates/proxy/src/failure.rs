@@ -23,6 +23,7 @@ pub(crate) enum Code {
     NotFound = 9404,
     RequestTimeout = 9408,
     BodyTooLarge = 9413,
+    SocketBusy = 9429,
     HeadersTooLarge = 9431,
     Misconfigured = 9500,
     NotOffered = 9501,

@@ -37,8 +37,20 @@ pub(crate) fn too_large(limit_name: &str, limit: u64) -> Failure {
     )
 }
 
+/// A request's body.
+pub(crate) enum Sent {
+    /// Over HTTP, still on its way.
+    Arriving(Incoming),
+    /// In a message of a WebSocket, which is within [`Limits::body_bytes`].
+    Whole(Bytes),
+}
+
 /// A JSON body as a whole, within the time and size it may take.
-pub(crate) async fn collect_json(body: Incoming, limits: &Limits) -> Result<Bytes, Failure> {
+pub(crate) async fn collect_json(body: Sent, limits: &Limits) -> Result<Bytes, Failure> {
+    let body = match body {
+        Sent::Arriving(body) => body,
+        Sent::Whole(body) => return Ok(body),
+    };
     let within = Duration::from_secs(limits.idle_seconds);
     tokio::time::timeout(within, collect(body, limits.body_bytes)).await.unwrap_or_else(|_| {
         Err(Failure::refused(

@@ -14,7 +14,7 @@
 //! * `unified`: the same for `/compat` and its kin, where the body names the provider; `models` lists what it takes
 //! * `run`: Cloudflare's `/ai/run`, a unified call in other clothes
 //! * `place` and `facts`: where a provider serves a model, and what translation has to know of it
-//! * `universal`: a list of steps, tried in order
+//! * `universal`: a list of steps, tried in order; over HTTP, or many at a time over a WebSocket
 //! * `route`: a dynamic route's graph, walked from model to model
 //! * `limit`: policies, rate limits, budgets: what a call may use is taken before it is made
 //! * [`cache`]: an answer given again, or a call under way joined (`cache/…`: its parts)

@@ -28,10 +28,10 @@ use crate::upstream::Answer;
 
 /// A client that asked for a WebSocket.
 pub(crate) struct Socket {
-    upgrade: OnUpgrade,
+    pub(crate) upgrade: OnUpgrade,
     /// The sub-protocol it is told if the provider names none: browsers hang up on a server that chooses none of those
     /// they offered.
-    protocol: Option<HeaderValue>,
+    pub(crate) protocol: Option<HeaderValue>,
 }
 
 /// Takes the wish for a WebSocket out of a request, and the keys out of its sub-protocols.

@@ -3,6 +3,14 @@
 //! `POST /v1/{account}/{gateway}` with a list of `{provider, endpoint, headers, config, query}`, or one of them. The
 //! bytes of `query` go to the provider as they stand in the list, and what it answers comes back as it is: clients feed
 //! it to that provider's own parser.
+//!
+//! * `universal/socket`: the same over a WebSocket, many requests at a time
+//! * `universal/event`: one request of a socket, from its message to the last one in answer
+//! * `universal/message`: what is said over a socket, as JSON
+
+mod event;
+mod message;
+mod socket;
 
 use std::collections::BTreeMap;
 
@@ -12,6 +20,7 @@ use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderMap, Head
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+pub(crate) use self::socket::open;
 use crate::admit::{Caller, take_from_slots};
 use crate::cache;
 use crate::exchange::{ByPath, Delivery, Exchange};

@@ -109,3 +109,27 @@ fn otherwise_the_provider_is_left_too() {
         }
     }
 }
+
+#[test]
+fn over_a_socket_it_is_the_same() {
+    for header in ["drain", "cancel"] {
+        let (url, go, was_called) = held();
+        let gateway = Gateway::before(&url);
+        let headers = [("cf-aig-authorization", gateway.token.as_str()), ("cf-aig-on-disconnect", header)];
+        let (mut socket, _) = crate::realtime::connect(&gateway, "/v1/acct/gw", &headers).expect("handshake");
+        let request = r#"{"type":"universal.create","request":{"eventId":"e","provider":"openai",
+            "endpoint":"chat/completions","headers":{"authorization":"Bearer sk"},"query":{"stream":true}}}"#;
+        socket.send(tungstenite::Message::text(request)).expect("send");
+        was_called.recv_timeout(Duration::from_secs(20)).expect("called");
+        go.send(()).expect("told");
+        for _ in 0..2 {
+            socket.read().expect("created, and the first event");
+        }
+        drop(socket);
+        noticed(&gateway);
+        let _ = go.send(());
+        let record = gateway.last_log(1).0;
+        assert_eq!(record.outcome, Outcome::ClientLeft);
+        assert_eq!(record.usage.is_some(), header == "drain", "{record:?}");
+    }
+}

@@ -160,7 +160,8 @@ impl Gateway {
 
     /// As if the configuration had been edited: the gateway goes on with it.
     pub(crate) fn reconfigure(&self, config: &str) {
-        let tokens = self.store.tokens().expect("tokens").into_iter().map(token_of).collect();
+        let tokens = self.store.tokens().expect("tokens").into_iter();
+        let tokens = tokens.filter(|token| token.revoked_at_ms.is_none()).map(token_of).collect();
         let parts = parts(config, tokens, Vec::new(), None);
         self.shared.replace_snapshot(Snapshot::compile(parts, &Environment::default()));
     }

@@ -19,6 +19,7 @@ mod pools;
 mod realtime;
 mod retries;
 mod routes;
+mod sockets;
 mod unified;
 mod universal;
 mod upstream;

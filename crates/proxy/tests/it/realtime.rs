@@ -84,7 +84,7 @@ fn serve(mut socket: WebSocket<TcpStream>) -> Option<u16> {
     }
 }
 
-fn connect(
+pub(crate) fn connect(
     gateway: &Gateway,
     path: &str,
     headers: &[(&str, &str)],

@@ -40,13 +40,14 @@ const READ_ONLY: [&str; 8] = [
 ];
 
 /// Settings Cloudflare's clients do not know. They replace a gateway without them and do not mean them to go.
-const OURS: [&str; 6] = [
+const OURS: [&str; 7] = [
     "cache_semantic",
     "cache_stale_if_error",
     "cache_stale_while_revalidate",
     "on_disconnect",
     "policies",
     "rate_limits",
+    "strict_translation",
 ];
 
 /// What stands for a secret in answers; sent back, it leaves the secret as it is.

@@ -171,7 +171,8 @@ run_description() {
   suite "$python_work" "$python_work/bin/schemathesis" --config-file "$here/python/schemathesis.toml" \
     run "$origin/client/v4/openapi.json" --url "$origin" --exclude-path-regex 'logs/tail$' \
     --checks not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance \
-    --max-time 60 --request-timeout 10 --generation-database none --warnings off --no-color \
+    --phases coverage,fuzzing --max-examples 15 --generation-deterministic \
+    --request-timeout 10 --warnings off --no-color \
     >"$logs/description.log" || { cat "$logs/description.log"; return 1; }
   sed -n 's/^ *\([0-9]* generated\)/description: \1/p' "$logs/description.log"
 }

@@ -57,10 +57,15 @@ fn operation(endpoint: &Endpoint) -> Value {
             "404": failed("There is no such thing"),
             "409": failed("The name is taken, or the thing is read-only here"),
             "413": failed("The body is too large"),
+            "414": { "description": "The address is too long; nothing else is said" },
             "429": failed("Too many at a time"),
+            "431": { "description": "The headers are too large; nothing else is said" },
             "503": failed("The store cannot be used"),
         },
     });
+    if endpoint.query.iter().any(|param| param.name == "format") {
+        operation["responses"]["200"]["content"]["text/csv"] = json!({ "schema": { "type": "string" } });
+    }
     if let Some(body) = &endpoint.body {
         let content = json!({ "application/json": { "schema": body.schema() } });
         operation["requestBody"] = json!({ "required": true, "content": content });

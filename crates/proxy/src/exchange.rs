@@ -6,21 +6,21 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use genesis_config::GatewaySettings;
 use genesis_config::gateway::OnDisconnect;
-use genesis_config::money::Usd;
-use genesis_config::{Auth, GatewaySettings, Provider};
 use genesis_wire::translate::Context;
 use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode, request};
 use hyper::body::{Body as _, Incoming};
 
-use crate::admit::{Caller, admit, unauthorized};
+use crate::admit::{Caller, admit};
 use crate::body::Body;
 use crate::cache;
-use crate::credential::{self, Asking, Credential};
+use crate::credential::Credential;
 use crate::drain::Drains;
 use crate::failure::Failure;
 use crate::inbound::{Sent, check_head, collect_json, is_json, split_query, too_large};
+use crate::marks::Marks;
 use crate::models;
 use crate::options::Options;
 use crate::plan;
@@ -417,91 +417,6 @@ impl<'a> Exchange<'a> {
     }
 }
 
-impl<'a> Planning<'_, 'a> {
-    /// On a provider's own path: nothing is translated. The body is still to be put in.
-    pub(crate) fn call_by_path(&mut self, caller: &Caller, by_path: ByPath<'_>) -> Result<Call<'a>, Failure> {
-        let ByPath { provider: slug, rest, query, key_in_query, method, mut headers } = by_path;
-        let (snapshot, account) = (self.snapshot, self.account);
-        let (provider, setup) = self.provider(slug, rest, caller)?;
-        let handshake_query;
-        let (mut rest, mut query) = (rest, query);
-        if realtime::is_handshake(&method, &headers) {
-            (rest, handshake_query) = self.realtime(provider, rest, query.map(str::to_owned), &mut headers);
-            query = handshake_query.as_deref();
-        }
-        let target = plan::target(snapshot, provider, setup, account, rest, query, &headers)?;
-        let asking = self.asking(caller);
-        let credential = credential::choose(&asking, provider, setup, &mut headers, key_in_query)?;
-        self.notes.authorised(&credential, &headers, target.simulated);
-        self.notes.planned(&target, None, false);
-        Ok(Call {
-            setup,
-            target,
-            method,
-            headers,
-            credential,
-            body: Outgoing::Whole(Bytes::new()),
-            place: setup.is_in_pool().then(|| (rest.to_owned(), query.map(str::to_owned))),
-            policy: Policy::of(self.options, self.gateway),
-            translation: None,
-            dropped: Vec::new(),
-            enveloped: false,
-        })
-    }
-
-    /// Where a provider's WebSockets are, with the client's key in the header the provider wants.
-    fn realtime<'r>(
-        &mut self,
-        provider: &'r Provider,
-        rest: &'r str,
-        query: Option<String>,
-        headers: &mut HeaderMap,
-    ) -> (&'r str, Option<String>) {
-        let (query, key) = realtime::take_key(query);
-        if let (Some(key), Auth::Header { name, prefix }) = (key, &provider.auth) {
-            let name = HeaderName::from_bytes(name.as_bytes());
-            let value = HeaderValue::from_str(&format!("{prefix}{key}"));
-            if let (Ok(name), Ok(value)) = (name, value) {
-                headers.entry(name).or_insert(value);
-            }
-        }
-        let mut pairs = query.iter().flat_map(|query| query.split('&'));
-        if let Some(model) = pairs.find_map(|pair| pair.strip_prefix("model=")) {
-            self.notes.asked_for(model);
-        }
-        (realtime::path(provider, rest), query)
-    }
-
-    /// A provider by its slug, if it can be called and this caller may do so. From here on the log names it.
-    pub(crate) fn provider(
-        &mut self,
-        slug: &str,
-        path: &str,
-        caller: &Caller,
-    ) -> Result<(&'a Provider, &'a ProviderSetup), Failure> {
-        let snapshot: &'a Snapshot = self.snapshot;
-        let found = snapshot.provider(slug);
-        let (_, setup) = found.ok_or_else(|| plan::unknown_provider(snapshot, slug))?;
-        let setup = setup.pick(None);
-        let provider = setup.provider();
-        self.notes.addressed(&provider.slug, path);
-        if setup.simulated {
-            return Ok((provider, setup));
-        }
-        if let Some(unresolved) = &setup.unresolved {
-            return Err(Failure::misconfigured(unresolved.clone()));
-        }
-        if setup.carries_secrets() && !caller.may_use_keys() {
-            return Err(unauthorized(format!("provider {slug} is open to authenticated callers only")));
-        }
-        Ok((provider, setup))
-    }
-
-    pub(crate) fn asking<'s>(&'s self, caller: &'s Caller) -> Asking<'s> {
-        Asking { keys: &self.snapshot.keys, gateway: self.gateway, caller, options: self.options }
-    }
-}
-
 impl Exchange<'_> {
     fn admitted(&mut self, caller: &Caller) {
         self.receipt.called_by(caller.token_id.clone());
@@ -539,81 +454,6 @@ impl Exchange<'_> {
         }
         let tee = self.receipt.request_tee(limit);
         Ok(Outgoing::Streamed(Box::new(Upload::new(body, tee))))
-    }
-}
-
-/// The `cf-aig-*` response headers, on success and on error.
-struct Marks {
-    id: HeaderValue,
-    event_id: HeaderValue,
-    logged: bool,
-    step: u32,
-    /// What was tried, if there was more than one attempt.
-    tried: Option<String>,
-    /// Provider and model a dynamic route came to.
-    chosen: Option<(String, String)>,
-    /// Nano-USD, if there is a budget.
-    budget_left: Option<u64>,
-}
-
-impl Marks {
-    fn new(receipt: &Receipt) -> Self {
-        let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
-        let id = receipt.id().as_hyphenated().encode_lower(&mut text);
-        let id = HeaderValue::from_str(id).expect("hexadecimal digits and hyphens are a header value");
-        let event_id = HeaderValue::from_str(receipt.event_id()).unwrap_or_else(|_| id.clone());
-        Self {
-            id,
-            event_id,
-            logged: receipt.is_collected(),
-            step: 0,
-            tried: None,
-            chosen: None,
-            budget_left: None,
-        }
-    }
-
-    /// What came of the exchange, before its receipt goes on with the answer.
-    fn note(&mut self, exchange: &Exchange<'_>) {
-        self.logged = exchange.receipt.is_collected();
-        self.step = exchange.receipt.step();
-        self.tried = exchange.receipt.tried();
-        self.chosen.clone_from(&exchange.chosen);
-        self.budget_left = exchange.receipt.budget_left();
-    }
-
-    fn put(self, headers: &mut HeaderMap) {
-        static LOG_ID: HeaderName = HeaderName::from_static("cf-aig-log-id");
-        static REQUEST_ID: HeaderName = HeaderName::from_static("cf-aig-request-id");
-        static EVENT_ID: HeaderName = HeaderName::from_static("cf-aig-event-id");
-        static STEP: HeaderName = HeaderName::from_static("cf-aig-step");
-        static PROVIDER: HeaderName = HeaderName::from_static("cf-aig-provider");
-        static MODEL: HeaderName = HeaderName::from_static("cf-aig-model");
-        static BUDGET_REMAINING: HeaderName = HeaderName::from_static("cf-aig-budget-remaining");
-        static ATTEMPTS: HeaderName = HeaderName::from_static("cf-aig-attempts");
-        if self.logged {
-            headers.insert(&LOG_ID, self.id.clone());
-        } else {
-            headers.remove(&LOG_ID); // a gateway behind this one names its own log
-        }
-        headers.insert(&REQUEST_ID, self.id);
-        headers.insert(&EVENT_ID, self.event_id);
-        let step = if self.step == 0 { HeaderValue::from_static("0") } else { self.step.into() };
-        headers.insert(&STEP, step);
-        if let Some((provider, model)) = self.chosen {
-            for (name, value) in [(&PROVIDER, provider), (&MODEL, model)] {
-                headers.extend(HeaderValue::try_from(value).ok().map(|value| (name.clone(), value)));
-            }
-        }
-        match self.tried.and_then(|tried| HeaderValue::try_from(tried).ok()) {
-            Some(tried) => headers.insert(&ATTEMPTS, tried),
-            None => headers.remove(&ATTEMPTS),
-        };
-        let left = self.budget_left.and_then(|nano| i64::try_from(nano).ok());
-        match left.and_then(|nano| HeaderValue::try_from(Usd(nano).to_string()).ok()) {
-            Some(left) => headers.insert(&BUDGET_REMAINING, left),
-            None => headers.remove(&BUDGET_REMAINING),
-        };
     }
 }
 

@@ -29,6 +29,7 @@
 //! * `translating` and `coding`: streamed events from dialect to dialect; content codings undone
 //! * `dropped`: how often each field was lost in translation
 //! * `receipt`: the record of the exchange, finished when the body is dropped
+//! * `marks`: the `cf-aig-*` response headers
 //! * `failure` and `reply`: what can go wrong, and the one place that turns it into HTTP
 //! * `explain`: what would be done with a request, and why; nothing is sent
 //! * [`snapshot`]: the immutable compiled settings a request runs with
@@ -49,6 +50,7 @@ mod failure;
 mod health;
 mod inbound;
 mod limit;
+mod marks;
 mod models;
 mod options;
 mod place;

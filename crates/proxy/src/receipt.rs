@@ -1,10 +1,15 @@
 //! The record of one exchange: opened when the request's head is in, finished when it is dropped, however the
-//! exchange ended. `receipt/spend` tells the gateway's limits what it used.
-
-mod spend;
+//! exchange ended.
+//!
+//! * `receipt/attempts`: the calls that were made, and what each came to
+//! * `receipt/capture`: what the log keeps of a body
+//! * `receipt/session`: what a realtime session used
+//! * `receipt/spend`: what the gateway's limits are told
 
 mod attempts;
+mod capture;
 mod session;
+mod spend;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -13,7 +18,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use genesis_config::money::Usd;
 use genesis_config::{GatewaySettings, Price, PriceTable};
 use genesis_store::{Fault, LogRecord, Outcome, Payload};
@@ -23,6 +28,7 @@ use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
 use http::{HeaderMap, StatusCode, Version, request};
 use uuid::Uuid;
 
+use self::capture::Capture;
 use self::spend::Spending;
 use crate::admit::bare;
 use crate::credential::Credential;
@@ -37,8 +43,6 @@ use crate::watch::Watch;
 
 /// Longest body the log keeps, per direction.
 const BODY_LIMIT: usize = 10 * 1024 * 1024;
-/// Bodies up to this size are copied for the log, larger ones shared with the connection's buffers.
-const SHARED_FROM: usize = 32 * 1024;
 /// Status in the log when a client left before there was an answer; never sent.
 const CLIENT_LEFT: u16 = 499;
 
@@ -131,13 +135,40 @@ impl Receipt {
             attempts: Vec::new(),
             ..LogRecord::default()
         };
+        let mut receipt = Self::of(Box::new(record), shared, snapshot, collect, collect_payload);
+        receipt.custom_cost = options.custom_cost.take();
+        receipt
+    }
+
+    /// The receipt of another call made on behalf of this exchange: a record of its own under the same event.
+    pub(crate) fn beside(&self, path: &str, body: &Bytes) -> Self {
+        let created_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let mut record = self.record.clone();
+        record.id = log_id(created_at.as_millis());
+        record.created_at_ms = i64::try_from(created_at.as_millis()).unwrap_or(i64::MAX);
+        path.clone_into(&mut record.path);
+        record.request_head = String::new();
+        let mut receipt = Self::of(record, &self.shared, &self.snapshot, self.collect, self.collect_payload);
+        receipt.secrets.clone_from(&self.secrets);
+        receipt.manner = self.manner;
+        receipt.request_body(body);
+        receipt
+    }
+
+    fn of(
+        record: Box<LogRecord>,
+        shared: &Arc<Shared>,
+        snapshot: &Arc<Snapshot>,
+        collect: bool,
+        collect_payload: bool,
+    ) -> Self {
         Self {
-            record: Box::new(record),
+            record,
             shared: Arc::clone(shared),
             started: Instant::now(),
             collect,
             collect_payload,
-            custom_cost: options.custom_cost.take(),
+            custom_cost: None,
             secrets: Vec::new(),
             snapshot: Arc::clone(snapshot),
             request: Rc::new(RefCell::new(Capture::new(if collect_payload { BODY_LIMIT } else { 0 }))),
@@ -155,43 +186,6 @@ impl Receipt {
             priced: false,
             spending: Spending::default(),
         }
-    }
-
-    /// The receipt of another call made on behalf of this exchange: a record of its own under the same event.
-    pub(crate) fn beside(&self, path: &str, body: &Bytes) -> Self {
-        let created_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let mut record = self.record.clone();
-        record.id = log_id(created_at.as_millis());
-        record.created_at_ms = i64::try_from(created_at.as_millis()).unwrap_or(i64::MAX);
-        path.clone_into(&mut record.path);
-        record.request_head = String::new();
-        let limit = if self.collect_payload { BODY_LIMIT } else { 0 };
-        let mut receipt = Self {
-            record,
-            shared: Arc::clone(&self.shared),
-            started: Instant::now(),
-            collect: self.collect,
-            collect_payload: self.collect_payload,
-            custom_cost: None,
-            secrets: self.secrets.clone(),
-            snapshot: Arc::clone(&self.snapshot),
-            request: Rc::new(RefCell::new(Capture::new(limit))),
-            asked: Bytes::new(),
-            response: Capture::new(0),
-            watch: Watch::Blind,
-            left_early: false,
-            kept: false,
-            settled: false,
-            unpriced: false,
-            manner: self.manner,
-            attempt_began_ms: 0,
-            client_gone: false,
-            charges: Vec::new(),
-            priced: false,
-            spending: Spending::default(),
-        };
-        receipt.request_body(body);
-        receipt
     }
 
     pub(crate) fn id(&self) -> Uuid {
@@ -541,60 +535,6 @@ impl Drop for Receipt {
     }
 }
 
-/// A copy of a body up to a limit, and its full size.
-struct Capture {
-    limit: usize,
-    size: u64,
-    /// A body that came in one piece is shared, not copied.
-    whole: Bytes,
-    joined: BytesMut,
-}
-
-impl Capture {
-    fn new(limit: usize) -> Self {
-        Self { limit, size: 0, whole: Bytes::new(), joined: BytesMut::new() }
-    }
-
-    fn push(&mut self, piece: &Bytes) {
-        let first = self.size == 0;
-        self.size += piece.len() as u64;
-        if self.limit == 0 {
-            return;
-        }
-        if first && piece.len() <= self.limit {
-            self.whole = piece.clone();
-            return;
-        }
-        if !self.whole.is_empty() {
-            self.joined.reserve((self.whole.len() + piece.len()) * 2);
-            self.joined.extend_from_slice(&std::mem::take(&mut self.whole));
-        }
-        let room = self.limit - self.joined.len();
-        self.joined.extend_from_slice(&piece[..piece.len().min(room)]);
-    }
-
-    fn bytes(&self) -> &[u8] {
-        if self.whole.is_empty() { &self.joined } else { &self.whole }
-    }
-
-    fn is_complete(&self, limit: usize) -> bool {
-        self.size <= limit as u64 && self.bytes().len() as u64 == self.size
-    }
-
-    fn take(&mut self, limit: usize) -> Bytes {
-        let mut bytes = std::mem::take(&mut self.whole);
-        if bytes.is_empty() {
-            bytes = self.joined.split().freeze();
-        }
-        bytes.truncate(limit);
-        if bytes.len() <= SHARED_FROM {
-            // A small slice would keep a whole read buffer alive until the log is written.
-            return Bytes::copy_from_slice(&bytes);
-        }
-        bytes
-    }
-}
-
 /// UUIDv7: time first, so that ids sort; its random part needs no secrecy.
 fn log_id(unix_ms: u128) -> Uuid {
     let random = fastrand::u128(..).to_le_bytes();
@@ -681,18 +621,6 @@ pub(crate) fn masked_query(uri: &http::Uri) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn captures_share_one_piece_and_join_several() {
-        let mut capture = Capture::new(8);
-        let piece = Bytes::from_static(b"hello");
-        capture.push(&piece);
-        assert_eq!(capture.bytes().as_ptr(), piece.as_ptr(), "shared, not copied");
-        capture.push(&Bytes::from_static(b" world"));
-        assert_eq!(capture.bytes(), b"hello wo");
-        assert_eq!(capture.size, 11);
-        assert!(!capture.is_complete(8));
-    }
 
     #[test]
     fn keys_in_queries_are_masked() {

@@ -70,11 +70,14 @@ impl<'a> Planning<'_, 'a> {
         query: Option<String>,
         headers: &mut HeaderMap,
     ) -> (&'r str, Option<String>) {
-        let (query, key) = realtime::take_key(query);
-        if let (Some(key), Auth::Header { name, prefix }) = (key, &provider.auth) {
+        let mut query = query;
+        if let Auth::Header { name, prefix } = &provider.auth {
+            let (rest, key) = realtime::take_key(query);
+            query = rest;
             let name = HeaderName::from_bytes(name.as_bytes());
-            let value = HeaderValue::from_str(&format!("{prefix}{key}"));
-            if let (Ok(name), Ok(value)) = (name, value) {
+            let value = HeaderValue::from_str(&format!("{prefix}{}", key.as_deref().unwrap_or_default()));
+            if let (true, Ok(name), Ok(mut value)) = (key.is_some(), name, value) {
+                value.set_sensitive(true);
                 headers.entry(name).or_insert(value);
             }
         }

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Which rooms each room may import (see ARCHITECTURE.md).
-const RULES: [(&str, &[&str]); 6] = [
+const RULES: [(&str, &[&str]); 7] = [
     ("wire", &[]),
     ("config", &["wire"]),
     ("store", &["wire", "config"]),
     ("proxy", &["wire", "config", "store"]),
     ("admin", &["config", "store"]),
+    ("export", &["wire", "config", "store"]),
     ("simulator", &["wire"]),
 ];
 

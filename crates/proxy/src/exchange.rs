@@ -11,7 +11,7 @@ use genesis_config::gateway::OnDisconnect;
 use genesis_wire::translate::Context;
 use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode, request};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body as _;
 
 use crate::admit::{Caller, admit};
 use crate::body::Body;
@@ -31,13 +31,13 @@ use crate::reply;
 use crate::resolve::{Asks, Manner, Surface, surface};
 use crate::retry::Policy;
 use crate::run;
-use crate::server::{Event, Worker};
+use crate::server::{ClientBody, Event, Worker};
 use crate::snapshot::{ProviderSetup, Snapshot};
 use crate::unified::Asked;
 use crate::universal;
 use crate::upstream::{Answer, Outgoing, Upload};
 
-pub(crate) async fn handle(worker: Rc<Worker>, request: Request<Incoming>) -> Response<Body> {
+pub(crate) async fn handle(worker: Rc<Worker>, request: Request<ClientBody>) -> Response<Body> {
     let snapshot = worker.shared.snapshot();
     let outlives = outlives_its_client(&snapshot, request.uri().path(), request.headers());
     let answered = answer(worker, snapshot, request, outlives);
@@ -97,7 +97,7 @@ fn outlives_its_client(snapshot: &Snapshot, path: &str, headers: &HeaderMap) -> 
 async fn answer(
     worker: Rc<Worker>,
     snapshot: Arc<Snapshot>,
-    mut request: Request<Incoming>,
+    mut request: Request<ClientBody>,
     outlives: bool,
 ) -> Response<Body> {
     let socket = realtime::socket(&mut request);
@@ -448,7 +448,7 @@ impl Exchange<'_> {
         Ok(bytes)
     }
 
-    fn upload(&mut self, body: Incoming, limit: u64) -> Result<Outgoing, Failure> {
+    fn upload(&mut self, body: ClientBody, limit: u64) -> Result<Outgoing, Failure> {
         if body.size_hint().lower() > limit {
             return Err(too_large("uploadBytes", limit));
         }

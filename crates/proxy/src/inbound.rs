@@ -7,11 +7,12 @@ use genesis_config::file::Limits;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode, request};
 use http_body_util::BodyExt;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body as _;
 
 use crate::admit::TOKEN_PREFIX;
 use crate::failure::{Code, Failure};
 use crate::plan;
+use crate::server::ClientBody;
 
 pub(crate) fn check_head(head: &request::Parts, limit: u64) -> Result<(), Failure> {
     let line = head.uri.path().len() + head.uri.query().map_or(0, str::len);
@@ -40,7 +41,7 @@ pub(crate) fn too_large(limit_name: &str, limit: u64) -> Failure {
 /// A request's body.
 pub(crate) enum Sent {
     /// Over HTTP, still on its way.
-    Arriving(Incoming),
+    Arriving(ClientBody),
     /// In a message of a WebSocket, which is within [`Limits::body_bytes`].
     Whole(Bytes),
 }
@@ -62,15 +63,19 @@ pub(crate) async fn collect_json(body: Sent, limits: &Limits) -> Result<Bytes, F
     })
 }
 
-async fn collect(mut body: Incoming, limit: u64) -> Result<Bytes, Failure> {
+async fn collect(body: ClientBody, limit: u64) -> Result<Bytes, Failure> {
+    let broke_off = |error| plan::malformed(format!("the request body broke off: {error}"));
     let hint = body.size_hint();
     if hint.lower() > limit {
         return Err(too_large("bodyBytes", limit));
     }
+    let mut body = match body {
+        ClientBody::Ours(body) => return body.whole().await.map_err(broke_off),
+        body => body,
+    };
     let (mut whole, mut joined) = (Bytes::new(), BytesMut::new());
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| plan::malformed(format!("the request body broke off: {error}")))?;
-        let Ok(data) = frame.into_data() else { continue };
+        let Ok(data) = frame.map_err(broke_off)?.into_data() else { continue };
         if (whole.len() + joined.len() + data.len()) as u64 > limit {
             return Err(too_large("bodyBytes", limit));
         }

@@ -5,6 +5,7 @@
 //! * [`server`]: accept, HTTP/1.1 and h2, size caps, drain
 //! * `exchange`: the table of contents of one request
 //! * `resolve`: URL → surface, account, gateway, provider
+//! * `head`: headers out of bytes, of clients and of providers
 //! * `inbound`: a client's head within bounds, its body read
 //! * `options`: the `cf-aig-*` request headers
 //! * `admit`: token → caller and rights
@@ -47,6 +48,7 @@ mod exchange;
 mod explain;
 mod facts;
 mod failure;
+mod head;
 mod health;
 mod inbound;
 mod limit;

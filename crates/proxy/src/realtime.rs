@@ -16,14 +16,13 @@ use http::header::{
     SEC_WEBSOCKET_PROTOCOL, UPGRADE,
 };
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
 use self::tunnel::Tunnel;
 use crate::admit::TOKEN_PREFIX;
 use crate::body::Body;
 use crate::receipt::Receipt;
-use crate::server::Worker;
+use crate::server::{ClientBody, Worker};
 use crate::upstream::Answer;
 
 /// A client that asked for a WebSocket.
@@ -35,7 +34,7 @@ pub(crate) struct Socket {
 }
 
 /// Takes the wish for a WebSocket out of a request, and the keys out of its sub-protocols.
-pub(crate) fn socket(request: &mut Request<Incoming>) -> Option<Socket> {
+pub(crate) fn socket(request: &mut Request<ClientBody>) -> Option<Socket> {
     if !is_handshake(request.method(), request.headers()) {
         return None;
     }

@@ -1,5 +1,13 @@
 //! Accept, HTTP/1.1 and h2, size caps, drain. One thread per core, each with its own listener, runtime and upstream
 //! pool: nothing on the request path is shared but the snapshot and the journal.
+//!
+//! * `server/http1`: HTTP/1.1 as nearly every client speaks it; everything else is hyper's
+//! * `server/client_body`: a request's body, whoever reads it
+//! * `server/rewound`: a connection handed over after its first bytes
+
+mod client_body;
+mod http1;
+mod rewound;
 
 use std::convert::Infallible;
 use std::io;
@@ -18,7 +26,6 @@ use genesis_store::Journal;
 use http::{Request, Response, request};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -27,6 +34,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 
+pub(crate) use self::client_body::ClientBody;
+use self::http1::Served;
+use self::rewound::Rewound;
 use crate::body::Body;
 use crate::cache::Cache;
 use crate::drain::Drains;
@@ -266,7 +276,7 @@ impl Worker {
     }
 
     /// Hands a request to whatever answers beside the data plane.
-    pub(crate) async fn aside(&self, head: request::Parts, body: Incoming, limit: u64) -> Response<Body> {
+    pub(crate) async fn aside(&self, head: request::Parts, body: ClientBody, limit: u64) -> Response<Body> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let Ok(body) = Limited::new(body, limit).collect().await else {
             return reply::failure(&malformed("the request body is too large or broke off"));
@@ -335,7 +345,8 @@ async fn serve(
             }
         };
         let guard = worker.opened();
-        let connection = connection(stream, http.clone(), Rc::clone(&worker), stopped.clone());
+        let connection =
+            connection(stream, http.clone(), options.head_within, Rc::clone(&worker), stopped.clone());
         tokio::task::spawn_local(async move {
             connection.await;
             drop(guard);
@@ -376,13 +387,30 @@ impl Drop for Open {
 async fn connection(
     stream: TcpStream,
     http: auto::Builder<LocalExecutor>,
+    head_within: Duration,
     worker: Rc<Worker>,
     mut stopped: watch::Receiver<Option<Duration>>,
 ) {
     let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request| {
+    let service = |request| exchange::handle(Rc::clone(&worker), request);
+    match http1::serve(stream, &service, head_within, &mut stopped).await {
+        Served::Over => {}
+        // On the heap, so that the others do not hold room for it.
+        Served::HandedOver(stream, read) => {
+            Box::pin(by_hyper(Rewound::new(read, stream), http, worker, stopped)).await;
+        }
+    }
+}
+
+async fn by_hyper(
+    stream: Rewound,
+    http: auto::Builder<LocalExecutor>,
+    worker: Rc<Worker>,
+    mut stopped: watch::Receiver<Option<Duration>>,
+) {
+    let service = service_fn(move |request: Request<_>| {
         let worker = Rc::clone(&worker);
-        async move { Ok::<_, Infallible>(exchange::handle(worker, request).await) }
+        async move { Ok::<_, Infallible>(exchange::handle(worker, request.map(ClientBody::Hyper)).await) }
     });
     let mut connection = pin!(http.serve_connection_with_upgrades(TokioIo::new(stream), service));
     let ended = tokio::select! {

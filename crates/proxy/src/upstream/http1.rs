@@ -10,11 +10,12 @@ use bytes::{Buf, Bytes};
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, StatusCode, Version};
 use http_body::Body as _;
-use hyper::body::Incoming;
 
 use super::answer::{Answer, AnswerBody, Framing, SocketBody};
 use super::io::Connection;
 use super::{Outgoing, SendError};
+use crate::head::headers;
+use crate::server::ClientBody;
 
 /// Head of an answer: more than any provider sends.
 const HEAD_LIMIT: usize = 64 * 1024;
@@ -65,7 +66,7 @@ pub(crate) type Tee = Box<dyn FnMut(&Bytes) -> io::Result<()>>;
 
 /// A body that comes from the client while it is being sent.
 pub(crate) struct Upload {
-    body: Incoming,
+    body: ClientBody,
     chunked: bool,
     /// What is to be written next.
     pending: Bytes,
@@ -74,7 +75,7 @@ pub(crate) struct Upload {
 }
 
 impl Upload {
-    pub(crate) fn new(body: Incoming, tee: Tee) -> Self {
+    pub(crate) fn new(body: ClientBody, tee: Tee) -> Self {
         let chunked = body.size_hint().exact().is_none();
         Self { body, chunked, pending: Bytes::new(), tee, ended: false }
     }
@@ -252,15 +253,7 @@ fn parse(connection: &mut Connection, method: &Method) -> Result<Option<Parsed>,
         let version = if head.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
         // The values share one copy of the head, so that a long stream does not hold on to a whole read buffer.
         let bytes = Bytes::copy_from_slice(&connection.read[..length]);
-        let start = connection.read.as_ptr() as usize;
-        let mut headers = HeaderMap::with_capacity(head.headers.len());
-        for header in head.headers.iter().filter(|header| !header.name.is_empty()) {
-            let offset = if header.value.is_empty() { 0 } else { header.value.as_ptr() as usize - start };
-            let value = HeaderValue::from_maybe_shared(bytes.slice(offset..offset + header.value.len()));
-            if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(header.name.as_bytes()), value) {
-                headers.append(name, value);
-            }
-        }
+        let headers = headers(head.headers, &connection.read, &bytes);
         connection.read.advance(length);
         if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
             continue;

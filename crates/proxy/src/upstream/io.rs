@@ -5,7 +5,7 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -36,6 +36,14 @@ impl Connection {
         Self { stream: Stream::Tls(Box::new(stream)), read: BytesMut::new(), read_size: READ_SMALL }
     }
 
+    /// The stream and what was read from it; `None` if it speaks TLS.
+    pub(crate) fn into_tcp(self) -> Option<(TcpStream, Bytes)> {
+        match self.stream {
+            Stream::Tcp(stream) => Some((stream, self.read.freeze())),
+            Stream::Tls(_) => None,
+        }
+    }
+
     /// Reads what is there into the buffer. `Ready(Ok(0))` is the end of the stream.
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if let Stream::Tcp(tcp) = &self.stream {
@@ -64,7 +72,14 @@ impl Connection {
         second: &[u8],
     ) -> Poll<io::Result<usize>> {
         let pieces = [io::IoSlice::new(first), io::IoSlice::new(second)];
-        let pieces = if first.is_empty() { &pieces[1..] } else { &pieces[..] };
+        self.poll_write_slices(cx, if first.is_empty() { &pieces[1..] } else { &pieces[..] })
+    }
+
+    pub(crate) fn poll_write_slices(
+        &mut self,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         match &mut self.stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
             Stream::Tls(stream) => Pin::new(stream.as_mut()).poll_write_vectored(cx, pieces),

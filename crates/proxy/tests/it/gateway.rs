@@ -45,6 +45,8 @@ pub(crate) struct Setup {
     pub(crate) workers: usize,
     /// The cache has a disk.
     pub(crate) disk: bool,
+    /// How long a request's head may take, if not 10 s.
+    pub(crate) head_within: Option<Duration>,
 }
 
 impl Gateway {
@@ -88,7 +90,7 @@ impl Gateway {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             workers: setup.workers.max(1),
             connections: 1_000,
-            head_within: Duration::from_secs(10),
+            head_within: setup.head_within.unwrap_or(Duration::from_secs(10)),
         };
         let server = Server::start(&options, &shared).expect("server");
         let token = genesis_config::ExposeSecret::expose_secret(&token).to_owned();

@@ -6,6 +6,7 @@ mod breakage;
 mod cache;
 mod cache_sharing;
 mod client;
+mod connections;
 mod credentials;
 mod drain;
 mod explain;

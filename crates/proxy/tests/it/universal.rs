@@ -98,7 +98,7 @@ fn config_comes_before_headers_and_a_hung_step_hands_over() {
     upstream.will_say(answer("200 OK", JSON, b"{}"));
     let steps = json!([
         { "provider": "openai", "endpoint": "chat/completions", "query": {}, "headers": { "cf-aig-request-timeout": "60000" },
-          "config": { "requestTimeout": 30, "maxAttempts": 2, "retryDelay": 1, "backoff": "linear" } },
+          "config": { "requestTimeout": 300, "maxAttempts": 2, "retryDelay": 1, "backoff": "linear" } },
         { "provider": "anthropic", "endpoint": "v1/messages", "query": {} },
     ]);
     let began = Instant::now();

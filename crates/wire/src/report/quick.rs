@@ -4,31 +4,49 @@
 //! So if a key occurs exactly once, its value can be read where it stands. Whatever is not that plain (a tool's
 //! arguments with the same key, an error, unusual spacing) is left to the full reader.
 
-use memchr::memmem;
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 use serde_json::value::RawValue;
 
 use super::{Facts, Report};
 use crate::Dialect;
 use crate::json::Text;
 
+/// Under which keys a dialect's answers say what. Made once: a finder costs as much as a search.
+struct Keys {
+    model: Finder<'static>,
+    usage: Finder<'static>,
+    error: Finder<'static>,
+}
+
+static USUAL: LazyLock<Keys> = LazyLock::new(|| Keys::new("\"model\":", "\"usage\":"));
+static GEMINI: LazyLock<Keys> = LazyLock::new(|| Keys::new("\"modelVersion\":", "\"usageMetadata\":"));
+
+impl Keys {
+    fn new(model: &'static str, usage: &'static str) -> Self {
+        Self { model: Finder::new(model), usage: Finder::new(usage), error: Finder::new("\"error\":") }
+    }
+}
+
 /// The report of a successful answer, or `None` if the body has to be read in full.
 pub(super) fn read(dialect: Dialect, body: &[u8]) -> Option<Report> {
-    let (model_key, usage_key): (&[u8], &[u8]) = match dialect {
+    let Keys { model, usage, error } = match dialect {
         Dialect::AnthropicMessages
         | Dialect::OpenAiChat
         | Dialect::OpenAiEmbeddings
-        | Dialect::OpenAiResponses => (b"\"model\":", b"\"usage\":"),
-        Dialect::GeminiGenerate => (b"\"modelVersion\":", b"\"usageMetadata\":"),
+        | Dialect::OpenAiResponses => &*USUAL,
+        Dialect::GeminiGenerate => &*GEMINI,
         Dialect::BedrockConverse | Dialect::CohereChat => return None,
     };
-    if let Some(error) = only(body, b"\"error\":")? {
+    if let Some(error) = only(body, error)? {
         let said = body[error..].trim_ascii_start();
         if !said.starts_with(b"null") {
             return None;
         }
     }
-    let usage = value(body, only(body, usage_key)??)?;
-    let model = value(body, only(body, model_key)??)?;
+    let usage = value(body, only(body, usage)??)?;
+    let model = value(body, only(body, model)??)?;
     let mut facts = Facts::new(dialect);
     facts.model(&Text::of_raw(model));
     facts.usage(Some(usage));
@@ -38,11 +56,11 @@ pub(super) fn read(dialect: Dialect, body: &[u8]) -> Option<Report> {
 
 /// Where the value of `key` begins, `Some(None)` if the key does not occur, `None` if it is not plain.
 #[expect(clippy::option_option, reason = "three outcomes: one place, no place, cannot tell")]
-fn only(body: &[u8], key: &[u8]) -> Option<Option<usize>> {
-    let mut places = memmem::find_iter(body, key);
+fn only(body: &[u8], key: &Finder<'_>) -> Option<Option<usize>> {
+    let mut places = key.find_iter(body);
     let Some(at) = places.next() else { return Some(None) };
     let escaped = at > 0 && body[at - 1] == b'\\';
-    (!escaped && places.next().is_none()).then_some(Some(at + key.len()))
+    (!escaped && places.next().is_none()).then_some(Some(at + key.needle().len()))
 }
 
 fn value(body: &[u8], at: usize) -> Option<&RawValue> {

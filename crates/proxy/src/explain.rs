@@ -32,7 +32,7 @@ use crate::upstream::Outgoing;
 /// What would be done with a request.
 #[derive(Debug, Default, Serialize)]
 pub struct Explanation {
-    /// `provider path`, `unified API`, `universal endpoint`, `models`, `beside the data plane` or `none`.
+    /// `provider path`, `unified API`, `universal endpoint`, `models`, `resumed stream`, `beside the data plane` or `none`.
     pub surface: &'static str,
     pub account: Option<String>,
     pub gateway: Option<String>,
@@ -99,6 +99,7 @@ fn name(surface: Surface<'_>) -> &'static str {
         Surface::Unified { .. } => "unified API",
         Surface::Universal { .. } => "universal endpoint",
         Surface::Models { .. } => "models",
+        Surface::Resume(_) => "resumed stream",
         Surface::Aside => "beside the data plane",
         Surface::Unknown => "none",
     }
@@ -153,14 +154,18 @@ impl Explanation {
                 Ok(())
             }
             Wanted::Model(asks) => {
-                let unwrapped;
-                let mut body = body;
-                if let Asks::Run(model) = asks {
-                    let (model, input) = run::unwrapped(body, model)?;
-                    unwrapped = run::request(&input, &model)?;
-                    body = &unwrapped;
-                }
-                let client = &head.headers;
+                let (client, body) = match asks {
+                    Asks::Run(model) => {
+                        let (model, input) = run::unwrapped(body, model)?;
+                        (head.headers, run::request(&input, &model)?)
+                    }
+                    Asks::RunPreview => {
+                        let request = run::Preview::read(body)?.request(snapshot)?;
+                        (run::without_keys(&head.headers), request)
+                    }
+                    _ => (head.headers, body.clone()),
+                };
+                let (client, body) = (&client, &body);
                 let asked = Asked { client, body, asks, has_successor: false, in_steps: false };
                 self.by_model(&mut situation, &asked)
             }
@@ -248,6 +253,7 @@ fn check_body(body: &Bytes, limit: u64) -> Result<(), Failure> {
 fn no_call(surface: Surface<'_>) -> Failure {
     let why = match surface {
         Surface::Models { .. } => "it lists models; no provider is called",
+        Surface::Resume(_) => "it gives a stream again that was paid for already; no provider is called",
         Surface::Aside => "the management API, health or the dashboard answers it; no provider is called",
         Surface::Unified { .. } | Surface::Universal { .. } => "this path takes POST only",
         _ => "nothing is served under this path; calls go to /v1/{account}/{gateway}/{provider}/…",

@@ -78,8 +78,8 @@ mod watch;
 
 pub use cache::{Cache, CacheSize};
 pub use explain::{
-    Attempts, ExplainedCache, ExplainedCall, ExplainedCost, ExplainedCredential, ExplainedToken, Explanation,
-    Refusal, Sender, explain,
+    Attempts, ExplainedCache, ExplainedCall, ExplainedCost, ExplainedCredential, ExplainedStep,
+    ExplainedToken, Explanation, Refusal, Sender, explain,
 };
 pub use facts::facts as model_facts;
 pub use health::TargetHealth;

@@ -16,7 +16,7 @@ use crate::failure::Failure;
 use crate::receipt::Receipt;
 use crate::relay::Relay;
 use crate::reply;
-use crate::resume::{Offer, RUN_ID};
+use crate::resume::{Offer, RUN_ID, Watched};
 use crate::run::Envelope;
 use crate::translating::Translating;
 use crate::upstream::Answer;
@@ -96,15 +96,21 @@ fn relayed(
     onward: Onward,
     relay: impl FnOnce(crate::upstream::AnswerBody) -> Relay,
 ) -> Response<Body> {
-    let Onward { mut drains, offer } = onward;
+    let Onward { drains, offer } = onward;
     let mut relay = relay(answer.body);
     let offer = offer.filter(|_| answer.status.is_success());
-    if let Some((keeping, reads_on)) = offer.and_then(|offer| offer.begin(&answer.headers)) {
-        answer.headers.insert(&RUN_ID, keeping.header());
-        relay.keep(keeping);
-        drains = drains.or(reads_on);
-    }
-    let mut response = Response::new(Body::Relay(Kept::new(relay, drains)));
+    let body = match offer.and_then(|offer| offer.begin(&answer.headers)) {
+        None => Body::Relay(Kept::new(relay, drains)),
+        Some((keeping, reads_on)) => {
+            answer.headers.insert(&RUN_ID, keeping.header());
+            relay.keep(keeping);
+            match drains.or(reads_on) {
+                None => Body::Relay(Kept::new(relay, None)),
+                drains => Body::Watched(Watched::new(Kept::new(relay, drains))),
+            }
+        }
+    };
+    let mut response = Response::new(body);
     *response.status_mut() = answer.status;
     *response.headers_mut() = answer.headers;
     response

@@ -83,6 +83,11 @@ impl Relay {
         }
     }
 
+    /// It is kept, not at its end, and somebody hears it on another connection.
+    pub(crate) fn is_heard_again(&self) -> bool {
+        self.keeping.as_ref().is_some_and(|keeping| keeping.is_heard())
+    }
+
     /// Keeps what the client is given from here on.
     pub(crate) fn keep(&mut self, keeping: Keeping) {
         self.keeping = Some(Box::new(keeping));

@@ -4,11 +4,13 @@
 //! * this file: who is offered that, and the request that makes use of it
 //! * `resume/runs`: the streams that are kept, and for how long
 //! * `resume/keeping`: a stream on its way to its client, and into memory
+//! * `resume/watched`: a client that vanished, while its stream is asked for elsewhere
 //! * `resume/replay`: the same stream again, from an event on
 
 mod keeping;
 mod replay;
 mod runs;
+mod watched;
 
 use std::sync::Arc;
 
@@ -20,6 +22,7 @@ use serde_json::json;
 pub(crate) use self::keeping::Keeping;
 pub(crate) use self::replay::Resumed;
 pub(crate) use self::runs::{Owner, RunId, Runs};
+pub(crate) use self::watched::Watched;
 
 use self::runs::{Asking, Bounds};
 use crate::admit::admit;

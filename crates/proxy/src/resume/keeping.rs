@@ -44,6 +44,11 @@ impl Keeping {
         self.id.header()
     }
 
+    /// Somebody hears it again at this moment.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.broadcast.is_heard()
+    }
+
     /// The client is given this.
     pub(crate) fn said(&mut self, piece: &Bytes) {
         let Some(mut unpacker) = self.unpacker.take() else {

@@ -225,6 +225,10 @@ impl Broadcast {
         });
     }
 
+    pub(crate) fn is_heard(&self) -> bool {
+        self.lock().fastest().is_some()
+    }
+
     pub(crate) fn has_ended(&self) -> bool {
         self.lock().ended.is_some()
     }

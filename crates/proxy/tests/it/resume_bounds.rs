@@ -90,6 +90,31 @@ fn one_under_way_goes_last_and_its_client_does_not_notice() {
 }
 
 #[test]
+fn a_client_that_takes_nothing_any_more_holds_up_nobody_who_goes_on_elsewhere() {
+    const LARGE: usize = 24 * 1024 * 1024; // more than all buffers on the way hold
+    let upstream = Upstream::start();
+    let gateway = bounded(&upstream.url(), "resumableBytes: 100000000, resumableStreamBytes: 100000000");
+    upstream.will_say(stream(&["first", &"x".repeat(LARGE), "[DONE]"]));
+    let mut client = open(gateway.address);
+    let token = gateway.authorization();
+    let headers =
+        [("cf-aig-authorization", token.as_str()), crate::cache::OWN, ("content-type", "application/json")];
+    send(&mut client, "POST", CHAT, &headers, BODY);
+    let head = String::from_utf8_lossy(&crate::cache_sharing::read_until(&mut client, b"first")).into_owned();
+    let id = head.lines().find_map(|line| line.strip_prefix("cf-aig-run-id: ")).expect("a run id");
+    let rest = again(&gateway, id, "?from=1");
+    assert_eq!((rest.complete, rest.body.len()), (true, LARGE + "data: \n\ndata: [DONE]\n\n".len()));
+    assert!(!read_reply_after(client), "what it did not take is gone, and no end is made up");
+}
+
+/// Reads what is left of a chunked answer; whether it came to its end.
+fn read_reply_after(mut client: std::net::TcpStream) -> bool {
+    let mut rest = Vec::new();
+    let _ = std::io::Read::read_to_end(&mut client, &mut rest);
+    rest.ends_with(b"\r\n0\r\n\r\n")
+}
+
+#[test]
 fn without_memory_for_it_nothing_is_promised() {
     let upstream = Upstream::start();
     for limits in ["resumableBytes: 0", "resumableStreamBytes: 0"] {

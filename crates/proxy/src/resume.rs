@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use genesis_config::gateway::OnDisconnect;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use http::{Method, Response, StatusCode, request};
+use http::{Method, Response, StatusCode, Version, request};
 use serde_json::json;
 
 pub(crate) use self::keeping::Keeping;
@@ -109,8 +109,9 @@ fn replay(
     let from = first_event(head.uri.query())?;
     let asking = Asking { account: resume.account, gateway: &gateway.id, caller: &caller };
     let (listener, content_type) = worker.shared.runs.find(&id, &asking).ok_or_else(not_found)?;
-    let body = match head.method {
-        Method::HEAD => Body::Full(None),
+    let body = match (head.method, head.version) {
+        // HTTP/1.1 leaves the body out itself, and says how long it would be.
+        (Method::HEAD, Version::HTTP_2) => Body::Full(None),
         _ => Body::Resumed(Box::new(Resumed::new(listener, from))),
     };
     let mut response = Response::new(body);

@@ -10,6 +10,8 @@
 mod keeping;
 mod replay;
 mod runs;
+#[cfg(test)]
+mod timing;
 mod watched;
 
 use std::sync::Arc;

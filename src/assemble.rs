@@ -301,7 +301,7 @@ fn gateway_settings(
 /// Settings somebody made that this version reads, checks and does not act on. A limit one only believes in is worse
 /// than none.
 fn without_effect(gateway: &GatewaySettings) -> Vec<String> {
-    const EFFECTIVE: [&str; 22] = [
+    const EFFECTIVE: [&str; 23] = [
         "authentication",
         "byok_only",
         "cache_invalidate_on_update",
@@ -319,6 +319,7 @@ fn without_effect(gateway: &GatewaySettings) -> Vec<String> {
         "rate_limiting_limit",
         "rate_limiting_technique",
         "rate_limits",
+        "resumable_streams",
         "retry_backoff",
         "retry_delay",
         "retry_max_attempts",

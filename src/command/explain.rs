@@ -79,8 +79,7 @@ pub(crate) fn run(args: &Explain, printer: &Printer) -> Result<(), Failed> {
     } else {
         report::print(&told, source, printer)?;
     }
-    let called = told.refusal.is_none() && told.calls.iter().any(|call| call.refusal.is_none());
-    if called { Ok(()) } else { Err(Failed::told(1)) }
+    if told.calls_somebody() { Ok(()) } else { Err(Failed::told(1)) }
 }
 
 fn asked(call: &[String], settings: &Settings, store: Option<&Store>) -> Result<Asked, Failed> {

@@ -40,13 +40,14 @@ const READ_ONLY: [&str; 8] = [
 ];
 
 /// Settings Cloudflare's clients do not know. They replace a gateway without them and do not mean them to go.
-const OURS: [&str; 7] = [
+const OURS: [&str; 8] = [
     "cache_semantic",
     "cache_stale_if_error",
     "cache_stale_while_revalidate",
     "on_disconnect",
     "policies",
     "rate_limits",
+    "resumable_streams",
     "strict_translation",
 ];
 

@@ -529,6 +529,10 @@ pub struct Limits {
     pub idle_seconds: u64,
     /// Client connections at one time.
     pub connections: u64,
+    /// What all streams that can be resumed may take in memory; 0 keeps none.
+    pub resumable_bytes: u64,
+    /// A longer stream cannot be resumed any more.
+    pub resumable_stream_bytes: u64,
 }
 
 impl Default for Limits {
@@ -542,6 +546,8 @@ impl Default for Limits {
             first_byte_seconds: 600,
             idle_seconds: 300,
             connections: 10_000,
+            resumable_bytes: 64 * 1024 * 1024,
+            resumable_stream_bytes: 8 * 1024 * 1024,
         }
     }
 }

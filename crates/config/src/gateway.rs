@@ -77,6 +77,10 @@ pub struct GatewaySettings {
     pub rate_limiting_limit: u64,
     #[serde(deserialize_with = "null_is_default")]
     pub rate_limiting_technique: Technique,
+    /// Ours: streams are kept for some minutes, so that a client that lost its connection can go on where it was. Left
+    /// out of answers while off, so that they are Cloudflare's.
+    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "std::ops::Not::not")]
+    pub resumable_streams: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_backoff: Option<Backoff>,
     /// Milliseconds before the second attempt, at most 5000.
@@ -128,6 +132,7 @@ impl Default for GatewaySettings {
             rate_limiting_interval: 0,
             rate_limiting_limit: 0,
             rate_limiting_technique: Technique::default(),
+            resumable_streams: false,
             retry_backoff: None,
             retry_delay: None,
             retry_max_attempts: None,
@@ -235,6 +240,7 @@ pub const FIELDS: &[&str] = &[
     "rate_limiting_interval",
     "rate_limiting_limit",
     "rate_limiting_technique",
+    "resumable_streams",
     "retry_backoff",
     "retry_delay",
     "retry_max_attempts",

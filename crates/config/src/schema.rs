@@ -259,6 +259,11 @@ fn gateway() -> Value {
                         ),
                         ("idleSeconds", whole("Between two pieces of an answer; default 300")),
                         ("connections", whole("Client connections at one time; default 10000")),
+                        (
+                            "resumableBytes",
+                            whole("Memory for streams that can be resumed; 0 keeps none; default 67108864"),
+                        ),
+                        ("resumableStreamBytes", whole("A longer stream cannot be resumed; default 8388608")),
                     ],
                 ),
             ),
@@ -357,6 +362,10 @@ pub fn gateway_settings() -> Value {
             ("rate_limiting_interval", nullable(whole("Seconds of a window; 0 is off"))),
             ("rate_limiting_limit", nullable(whole("Requests in a window; 0 is off"))),
             ("rate_limiting_technique", nullable(words("How a window is counted", &["fixed", "sliding"]))),
+            (
+                "resumable_streams",
+                nullable(flag("Keep streams for some minutes, so that a client can go on where it was")),
+            ),
             ("retry_backoff", nullable(words("How the delay grows", &["constant", "linear", "exponential"]))),
             ("retry_delay", nullable(whole("Milliseconds before the second attempt, at most 5000"))),
             ("retry_max_attempts", nullable(whole("Attempts in all, 1 to 5"))),

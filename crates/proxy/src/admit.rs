@@ -10,7 +10,7 @@ use crate::failure::{Code, Failure};
 use crate::snapshot::{Snapshot, Token};
 
 /// Who is calling.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Caller {
     /// `None`: nobody we know; the gateway asks for no token.
     pub(crate) token_id: Option<String>,

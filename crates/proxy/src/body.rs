@@ -7,12 +7,17 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
 use crate::drain::Kept;
+use crate::resume::{Resumed, Watched};
 use crate::server::AsideBody;
 
 /// Bytes we made ourselves, a provider's answer on its way through, or what stands beside both.
 pub(crate) enum Body {
     Full(Option<Bytes>),
     Relay(Kept),
+    /// The same, of a stream that can be resumed.
+    Watched(Watched),
+    /// A stream that was kept, given again.
+    Resumed(Box<Resumed>),
     /// What is answered beside the data plane.
     Aside(AsideBody),
 }
@@ -40,6 +45,10 @@ impl http_body::Body for Body {
                 Some(relay) => relay.poll_data(cx).map(|data| data.map(|data| data.map(Frame::data))),
                 None => Poll::Ready(None),
             },
+            Self::Watched(watched) => {
+                watched.poll_data(cx).map(|data| data.map(|data| data.map(Frame::data)))
+            }
+            Self::Resumed(again) => again.poll_data(cx).map(|data| data.map(|data| data.map(Frame::data))),
             Self::Aside(body) => Pin::new(body)
                 .poll_frame(cx)
                 .map(|frame| frame.map(|frame| frame.map_err(|never| match never {}))),
@@ -50,6 +59,8 @@ impl http_body::Body for Body {
         match self {
             Self::Full(bytes) => bytes.is_none(),
             Self::Relay(kept) => kept.is_finished(),
+            Self::Watched(watched) => watched.is_finished(),
+            Self::Resumed(_) => false,
             Self::Aside(body) => body.is_end_stream(),
         }
     }
@@ -58,7 +69,7 @@ impl http_body::Body for Body {
         match self {
             Self::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             // The provider's own `content-length`, if any, is already among the headers.
-            Self::Relay(_) => SizeHint::default(),
+            Self::Relay(_) | Self::Watched(_) | Self::Resumed(_) => SizeHint::default(),
             Self::Aside(body) => body.size_hint(),
         }
     }

@@ -48,6 +48,7 @@ use self::purge::Purges;
 use crate::admit::Caller;
 use crate::exchange::{Call, Delivery, Exchange, now_ms};
 use crate::failure::Failure;
+use crate::run::Envelope;
 use crate::upstream::broadcast::{Head, Listener};
 use crate::upstream::{Answer, AnswerBody};
 
@@ -253,7 +254,7 @@ fn delivery(answer: Answer, call: Call<'_>) -> Delivery {
         simulated: call.target.simulated,
         translation: call.translation,
         dropped: call.dropped,
-        enveloped: call.enveloped,
+        envelope: call.enveloped.then_some(Envelope::Rest),
     }
 }
 

@@ -16,7 +16,8 @@ use crate::failure::Failure;
 use crate::receipt::Receipt;
 use crate::relay::Relay;
 use crate::reply;
-use crate::run;
+use crate::resume::{Offer, RUN_ID, Watched};
+use crate::run::Envelope;
 use crate::translating::Translating;
 use crate::upstream::Answer;
 
@@ -35,30 +36,35 @@ pub(crate) static HOP_BY_HOP: [HeaderName; 8] = [
     header::UPGRADE,
 ];
 
+/// What becomes of an answer beside going to its client.
+#[derive(Default)]
+pub(crate) struct Onward {
+    /// Set if it is read on when the client leaves.
+    pub(crate) drains: Option<Drains>,
+    /// Set if it is kept to be resumed, should it be a stream.
+    pub(crate) offer: Option<Offer>,
+}
+
 impl Delivery {
     /// The provider's status, headers and body, less what belongs to its own connection.
-    pub(crate) async fn deliver(
-        self,
-        receipt: Receipt,
-        idle: Duration,
-        drains: Option<Drains>,
-    ) -> Response<Body> {
+    pub(crate) async fn deliver(self, receipt: Receipt, idle: Duration, onward: Onward) -> Response<Body> {
         static SIMULATED: HeaderName = HeaderName::from_static("cf-aig-simulated");
         static DROPPED: HeaderName = HeaderName::from_static("cf-aig-dropped");
-        let Self { mut answer, simulated, translation, mut dropped, enveloped } = self;
+        let Self { mut answer, simulated, translation, mut dropped, envelope } = self;
         for name in &HOP_BY_HOP {
             answer.headers.remove(name);
         }
+        answer.headers.remove(&RUN_ID); // a gateway behind this one keeps its own streams
         let mut response = match translation {
-            None if !enveloped || is_stream(&answer) => {
-                relayed(answer, drains, |body| Relay::new(body, receipt, idle))
+            None if envelope.is_none() || is_stream(&answer) => {
+                relayed(answer, onward, |body| Relay::new(body, receipt, idle))
             }
             Some(context) if is_stream(&answer) => {
                 match (StreamTranslator::new(context), Coding::of(&answer.headers)) {
                     (Some(translator), Some(coding)) => {
                         retitled(&mut answer.headers, "text/event-stream");
                         let translating = Translating::new(coding, translator);
-                        relayed(answer, drains, |body| Relay::translated(body, receipt, idle, translating))
+                        relayed(answer, onward, |body| Relay::translated(body, receipt, idle, translating))
                     }
                     (Some(_), None) => refused(receipt, &unreadable(UNKNOWN_CODING)),
                     (None, _) => refused(
@@ -67,7 +73,7 @@ impl Delivery {
                     ),
                 }
             }
-            context => match whole(answer, context.as_ref(), enveloped, receipt, idle).await {
+            context => match whole(answer, context.as_ref(), envelope, receipt, idle).await {
                 Ok((response, lost)) => {
                     dropped.extend(lost);
                     response
@@ -86,11 +92,25 @@ impl Delivery {
 }
 
 fn relayed(
-    answer: Answer,
-    drains: Option<Drains>,
+    mut answer: Answer,
+    onward: Onward,
     relay: impl FnOnce(crate::upstream::AnswerBody) -> Relay,
 ) -> Response<Body> {
-    let mut response = Response::new(Body::Relay(Kept::new(relay(answer.body), drains)));
+    let Onward { drains, offer } = onward;
+    let mut relay = relay(answer.body);
+    let offer = offer.filter(|_| answer.status.is_success());
+    let body = match offer.and_then(|offer| offer.begin(&answer.headers)) {
+        None => Body::Relay(Kept::new(relay, drains)),
+        Some((keeping, reads_on)) => {
+            answer.headers.insert(&RUN_ID, keeping.header());
+            relay.keep(keeping);
+            match drains.or(reads_on) {
+                None => Body::Relay(Kept::new(relay, None)),
+                drains => Body::Watched(Watched::new(Kept::new(relay, drains))),
+            }
+        }
+    };
+    let mut response = Response::new(body);
     *response.status_mut() = answer.status;
     *response.headers_mut() = answer.headers;
     response
@@ -106,12 +126,16 @@ fn listed(names: &[String]) -> String {
 async fn whole(
     answer: Answer,
     context: Option<&Context>,
-    enveloped: bool,
+    envelope: Option<Envelope>,
     mut receipt: Receipt,
     idle: Duration,
 ) -> Result<(Response<Body>, Vec<String>), Response<Body>> {
     static COST: HeaderName = HeaderName::from_static("cf-aig-cost");
     let Answer { status, mut headers, body } = answer;
+    let unreadable = |cause: &str| {
+        let failure = unreadable(cause);
+        envelope.iter().fold(failure, |failure, envelope| envelope.failed(failure))
+    };
     let theirs = match body.collect(WHOLE_LIMIT, idle).await {
         Ok(theirs) => Bytes::from(theirs),
         Err(error) => return Err(refused(receipt, &unreadable(&error.to_string()))),
@@ -133,10 +157,9 @@ async fn whole(
                 Some(cost) => headers.insert(&COST, cost),
                 None => headers.remove(&COST), // a gateway behind this one has other prices
             };
-            let ours = if enveloped {
-                Bytes::from(run::envelope(status, &translated.body))
-            } else {
-                Bytes::from(translated.body)
+            let ours = match &envelope {
+                Some(envelope) => Bytes::from(envelope.around(status, &translated.body)),
+                None => Bytes::from(translated.body),
             };
             receipt.translated(&ours);
             receipt.dropped(&translated.dropped);

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use genesis_config::GatewaySettings;
 use genesis_config::gateway::OnDisconnect;
 use genesis_wire::translate::Context;
-use http::header::{HeaderName, HeaderValue};
+use http::header::HeaderName;
 use http::{HeaderMap, Method, Request, Response, StatusCode, request};
 use hyper::body::Body as _;
 
@@ -17,20 +17,22 @@ use crate::admit::{Caller, admit};
 use crate::body::Body;
 use crate::cache;
 use crate::credential::Credential;
+use crate::deliver::Onward;
 use crate::drain::Drains;
 use crate::failure::Failure;
 use crate::inbound::{Sent, check_head, collect_json, is_json, split_query, too_large};
 use crate::marks::Marks;
 use crate::models;
-use crate::options::Options;
+use crate::options::{Options, on_disconnect};
 use crate::plan;
 use crate::planning::Planning;
 use crate::realtime::{self, Socket};
 use crate::receipt::Receipt;
 use crate::reply;
 use crate::resolve::{Asks, Manner, Surface, surface};
+use crate::resume;
 use crate::retry::Policy;
-use crate::run;
+use crate::run::{self, Envelope};
 use crate::server::{ClientBody, Event, Worker};
 use crate::snapshot::{ProviderSetup, Snapshot};
 use crate::unified::Asked;
@@ -55,7 +57,7 @@ pub(crate) async fn message(worker: Rc<Worker>, head: request::Parts, steps: Byt
         };
         let drains = outlives.then(|| worker.drains.clone());
         let address = Address { account, gateway, provider: "", rest: "", manner: Manner::Gateway };
-        let client = Client { head, body: Sent::Whole(steps), socket: None, drains };
+        let client = Client { head, body: Sent::Whole(steps), socket: None, drains, by_message: true };
         exchange(&worker, &snapshot, address, Wanted::Steps, client).await
     };
     if outlives { detached(answered).await } else { answered.await }
@@ -75,11 +77,10 @@ async fn detached(answered: impl Future<Output = Response<Body>> + 'static) -> R
 /// Whether the exchange goes on when its client leaves: by header, else by the gateway's setting.
 fn outlives_its_client(snapshot: &Snapshot, path: &str, headers: &HeaderMap) -> bool {
     static ON_DISCONNECT: HeaderName = HeaderName::from_static("cf-aig-on-disconnect");
-    match headers.get(&ON_DISCONNECT).map(HeaderValue::as_bytes) {
-        Some(b"drain") => return true,
-        Some(b"cancel") => return false,
-        _ if !snapshot.drains => return false,
-        _ => {}
+    match headers.get(&ON_DISCONNECT).and_then(|value| on_disconnect(value.to_str().ok()?)) {
+        Some(wish) => return wish == OnDisconnect::Drain,
+        None if !snapshot.drains => return false,
+        None => {}
     }
     let named;
     let gateway = match surface(path) {
@@ -109,7 +110,7 @@ async fn answer(
         let Aim { account, gateway, provider, rest, manner, wanted } = &aim;
         let address = Address { account, gateway, provider, rest, manner: *manner };
         let socket = socket.filter(|_| matches!(addressed, Surface::Provider { .. }));
-        let client = Client { head, body: Sent::Arriving(body), socket, drains };
+        let client = Client { head, body: Sent::Arriving(body), socket, drains, by_message: false };
         return exchange(&worker, &snapshot, address, *wanted, client).await;
     }
     match addressed {
@@ -118,6 +119,7 @@ async fn answer(
             list_models(&snapshot, account, &gateway, id, head)
                 .unwrap_or_else(|failure| reply::told(&failure, manner))
         }
+        Surface::Resume(resume) => resume::answer(&worker, &snapshot, resume, head),
         Surface::Aside => worker.aside(head, body, snapshot.limits.body_bytes).await,
         Surface::Universal { account, gateway } => match socket {
             Some(socket) => universal::open(&worker, &snapshot, account, gateway, head, socket),
@@ -183,6 +185,8 @@ struct Client {
     socket: Option<Socket>,
     /// Set if its answer is read on when it leaves.
     drains: Option<Drains>,
+    /// It hears its answer in messages of a WebSocket, whose number says nothing about events.
+    by_message: bool,
 }
 
 /// Where it is said what to call.
@@ -203,7 +207,7 @@ async fn exchange(
     wanted: Wanted<'_>,
     client: Client,
 ) -> Response<Body> {
-    let Client { head, body, socket, drains } = client;
+    let Client { head, body, socket, drains, by_message } = client;
     let gateway = match plan::gateway(snapshot, address.account, address.gateway) {
         Ok(gateway) => Arc::clone(gateway),
         Err(failure) => return reply::told(&failure, address.manner), // there is no gateway to log it under
@@ -212,18 +216,20 @@ async fn exchange(
     let mut receipt = Receipt::open(&worker.shared, snapshot, &head, address.account, &gateway, &mut options);
     receipt.manner = address.manner;
     let mut marks = Marks::new(&receipt);
-    let mut exchange = Exchange { worker, snapshot, gateway, address, options, receipt, chosen: None };
+    let mut exchange =
+        Exchange { worker, snapshot, gateway, address, options, receipt, caller: None, chosen: None };
     let answered = exchange.run(wanted, head, body).await.and_then(|delivery| delivery.expected(&socket));
     match &answered {
         Ok(Delivery { answer, .. }) => exchange.receipt.answered(answer.status, &answer.headers),
         Err(failure) => exchange.receipt.failed(failure),
     }
     marks.note(&exchange);
+    let onward = Onward { drains, offer: exchange.offer(wanted).filter(|_| !by_message) };
     let mut response = match answered {
         Ok(Delivery { answer, .. }) if answer.status == StatusCode::SWITCHING_PROTOCOLS => {
             realtime::open(worker, socket, answer, exchange.receipt, snapshot.patience.idle)
         }
-        Ok(delivery) => delivery.deliver(exchange.receipt, snapshot.patience.idle, drains).await,
+        Ok(delivery) => delivery.deliver(exchange.receipt, snapshot.patience.idle, onward).await,
         Err(failure) => reply::told(&failure, address.manner),
     };
     marks.put(response.headers_mut());
@@ -289,8 +295,8 @@ pub(crate) struct Delivery {
     pub(crate) translation: Option<Context>,
     /// What the request's translation could not carry.
     pub(crate) dropped: Vec<String>,
-    /// The answer goes into Cloudflare's REST envelope.
-    pub(crate) enveloped: bool,
+    /// What a whole answer is put into.
+    pub(crate) envelope: Option<Envelope>,
 }
 
 impl Delivery {
@@ -350,6 +356,8 @@ pub(crate) struct Exchange<'a> {
     pub(crate) address: Address<'a>,
     pub(crate) options: Options,
     pub(crate) receipt: Receipt,
+    /// Who calls, once that is known.
+    pub(crate) caller: Option<Caller>,
     /// Provider and model a dynamic route came to.
     pub(crate) chosen: Option<(String, String)>,
 }
@@ -380,6 +388,10 @@ impl<'a> Exchange<'a> {
                 let mut call = self.planning().call_by_path(&caller, by_path)?;
                 call.body = self.read_body(&call.headers, body).await?;
                 cache::answer(self, &caller, call).await
+            }
+            Wanted::Model(Asks::RunPreview) => {
+                let body = self.read_json(body).await?;
+                self.run_preview(&caller, &head.headers, &body).await
             }
             Wanted::Model(asks) => {
                 let mut body = self.read_json(body).await?;
@@ -419,6 +431,7 @@ impl<'a> Exchange<'a> {
 
 impl Exchange<'_> {
     fn admitted(&mut self, caller: &Caller) {
+        self.caller = Some(caller.clone());
         self.receipt.called_by(caller.token_id.clone());
         let known = self.snapshot.gateways.contains_key(&self.gateway.id);
         if !known && caller.may_use_keys() {

@@ -1,9 +1,11 @@
 //! What would be done with a request, and why: decided by the code that serves requests. Nothing is sent, counted or
 //! logged, and no secret is in what is said.
 //!
-//! `explain/call` has what is said of one call.
+//! * `explain/call`: what is said of one call
+//! * `explain/step`: what is said of a step of a universal request
 
 mod call;
+mod step;
 
 use bytes::Bytes;
 use genesis_wire::peek::peek;
@@ -13,6 +15,7 @@ use uuid::Uuid;
 
 use self::call::Seen;
 pub use self::call::{Attempts, ExplainedCache, ExplainedCall, ExplainedCost, ExplainedCredential};
+pub use self::step::ExplainedStep;
 
 use crate::admit::{Caller, judge, presented};
 use crate::exchange::{Aim, ByPath, Wanted, now_ms};
@@ -32,7 +35,7 @@ use crate::upstream::Outgoing;
 /// What would be done with a request.
 #[derive(Debug, Default, Serialize)]
 pub struct Explanation {
-    /// `provider path`, `unified API`, `universal endpoint`, `models`, `beside the data plane` or `none`.
+    /// `provider path`, `unified API`, `universal endpoint`, `models`, `resumed stream`, `beside the data plane` or `none`.
     pub surface: &'static str,
     pub account: Option<String>,
     pub gateway: Option<String>,
@@ -46,8 +49,18 @@ pub struct Explanation {
     pub route: Option<Vec<String>>,
     /// What would be called; of a route every model it may come to, in order.
     pub calls: Vec<ExplainedCall>,
+    /// Of a universal request instead: what would be done with each step, in order.
+    pub steps: Vec<ExplainedStep>,
     /// Why nothing would be called.
     pub refusal: Option<Refusal>,
+}
+
+impl Explanation {
+    /// Whether a provider would be called.
+    pub fn calls_somebody(&self) -> bool {
+        let calls = self.calls.iter().any(|call| call.refusal.is_none());
+        self.refusal.is_none() && (calls || self.steps.iter().any(ExplainedStep::calls_somebody))
+    }
 }
 
 /// A gateway token without its text.
@@ -99,6 +112,7 @@ fn name(surface: Surface<'_>) -> &'static str {
         Surface::Unified { .. } => "unified API",
         Surface::Universal { .. } => "universal endpoint",
         Surface::Models { .. } => "models",
+        Surface::Resume(_) => "resumed stream",
         Surface::Aside => "beside the data plane",
         Surface::Unknown => "none",
     }
@@ -142,52 +156,39 @@ impl Explanation {
             check_body(body, snapshot.limits.body_bytes)?;
         }
         let account = aim.account;
-        let mut situation = Situation { snapshot, account, gateway, options, caller };
+        let mut situation = Situation { snapshot, account, gateway, options, caller: &caller };
         match aim.wanted {
             Wanted::Path => {
                 let request::Parts { method, headers, .. } = head;
                 let (provider, rest, query) = (aim.provider, &*aim.rest, query.as_deref());
                 let key_in_query = query_key.own;
                 let by_path = ByPath { provider, rest, query, key_in_query, method, headers };
-                self.calls.push(situation.by_path(by_path, body));
+                self.calls.push(situation.by_path(by_path, body, false));
                 Ok(())
             }
             Wanted::Model(asks) => {
-                let unwrapped;
-                let mut body = body;
-                if let Asks::Run(model) = asks {
-                    let (model, input) = run::unwrapped(body, model)?;
-                    unwrapped = run::request(&input, &model)?;
-                    body = &unwrapped;
-                }
-                let client = &head.headers;
+                let (client, body) = match asks {
+                    Asks::Run(model) => {
+                        let (model, input) = run::unwrapped(body, model)?;
+                        (head.headers, run::request(&input, &model)?)
+                    }
+                    Asks::RunPreview => {
+                        let request = run::Preview::read(body)?.request(snapshot)?;
+                        (run::without_keys(&head.headers), request)
+                    }
+                    _ => (head.headers, body.clone()),
+                };
+                let (client, body) = (&client, &body);
                 let asked = Asked { client, body, asks, has_successor: false, in_steps: false };
-                self.by_model(&mut situation, &asked)
+                let Way { route, calls, refused } = situation.way(&asked)?;
+                (self.route, self.calls) = (route, calls);
+                refused.map_or(Ok(()), Err)
             }
-            Wanted::Steps => Err(malformed(
-                "steps of the universal endpoint are not explained yet; explain each on its own path",
-            )),
+            Wanted::Steps => {
+                self.steps = situation.steps(&head.headers, body)?;
+                Ok(())
+            }
         }
-    }
-
-    fn by_model(&mut self, situation: &mut Situation<'_>, asked: &Asked<'_>) -> Result<(), Failure> {
-        let peeked =
-            peek(asked.body).map_err(|error| malformed(format!("the body is not a JSON object: {error}")))?;
-        let (slug, model) = named_model(situation.snapshot, &peeked)?;
-        if slug != "dynamic" {
-            self.calls.push(situation.by_model(asked, &peeked, &slug, &model));
-            return Ok(());
-        }
-        let Situation { snapshot, account, gateway, options, .. } = &*situation;
-        let inputs = (&asked.body[..], asked.client, &options.metadata);
-        let way = route::way(snapshot, (account, &gateway.id), &model, inputs)?;
-        self.route = Some(way.trail);
-        let own: Wish = situation.options.retry;
-        for (provider, model, wish) in way.models {
-            situation.options.retry = wish.or(own);
-            self.calls.push(situation.by_model(asked, &peeked, &provider, &model));
-        }
-        way.refused.map_or(Ok(()), Err)
     }
 }
 
@@ -197,7 +198,15 @@ struct Situation<'s> {
     account: &'s str,
     gateway: &'s genesis_config::GatewaySettings,
     options: Options,
-    caller: Caller,
+    caller: &'s Caller,
+}
+
+/// What a request that names its model comes to.
+struct Way {
+    /// Through a dynamic route.
+    route: Option<Vec<String>>,
+    calls: Vec<ExplainedCall>,
+    refused: Option<Failure>,
 }
 
 impl<'s> Situation<'s> {
@@ -212,13 +221,36 @@ impl<'s> Situation<'s> {
         }
     }
 
-    fn by_path(&self, by_path: ByPath<'_>, body: &Bytes) -> ExplainedCall {
+    fn way(&mut self, asked: &Asked<'_>) -> Result<Way, Failure> {
+        let peeked =
+            peek(asked.body).map_err(|error| malformed(format!("the body is not a JSON object: {error}")))?;
+        let (slug, model) = named_model(self.snapshot, &peeked)?;
+        if slug != "dynamic" {
+            let call = self.by_model(asked, &peeked, &slug, &model);
+            return Ok(Way { route: None, calls: vec![call], refused: None });
+        }
+        let inputs = (&asked.body[..], asked.client, &self.options.metadata);
+        let way = route::way(self.snapshot, (self.account, &self.gateway.id), &model, inputs)?;
+        let own: Wish = self.options.retry;
+        let last = way.models.len().saturating_sub(1);
+        let mut calls = Vec::new();
+        for (index, (provider, model, wish)) in way.models.into_iter().enumerate() {
+            self.options.retry = wish.or(own);
+            let asked = Asked { has_successor: asked.has_successor || index < last, ..*asked };
+            calls.push(self.by_model(&asked, &peeked, &provider, &model));
+        }
+        self.options.retry = own;
+        Ok(Way { route: Some(way.trail), calls, refused: way.refused })
+    }
+
+    fn by_path(&self, by_path: ByPath<'_>, body: &Bytes, has_successor: bool) -> ExplainedCall {
         // What is not JSON is passed on while it arrives.
         let streamed = !body.is_empty() && !is_json(&by_path.headers);
         let mut seen = Seen::of(streamed);
-        let planned = self.planning(&mut seen).call_by_path(&self.caller, by_path);
+        let planned = self.planning(&mut seen).call_by_path(self.caller, by_path);
         let planned = planned.map(|mut call| {
             call.body = Outgoing::Whole(body.clone());
+            call.policy.has_successor = has_successor;
             call
         });
         self.explained(seen, planned, None)
@@ -232,7 +264,11 @@ impl<'s> Situation<'s> {
         model: &str,
     ) -> ExplainedCall {
         let mut seen = Seen::default();
-        let planned = self.planning(&mut seen).call_of_model(&self.caller, asked, peeked, slug, model);
+        let planned = self.planning(&mut seen).call_of_model(self.caller, asked, peeked, slug, model);
+        let planned = planned.map(|mut call| {
+            call.policy.has_successor = asked.has_successor;
+            call
+        });
         let dialect = match asked.asks {
             Asks::Answer(dialect) => Some(dialect),
             _ => None,
@@ -248,6 +284,7 @@ fn check_body(body: &Bytes, limit: u64) -> Result<(), Failure> {
 fn no_call(surface: Surface<'_>) -> Failure {
     let why = match surface {
         Surface::Models { .. } => "it lists models; no provider is called",
+        Surface::Resume(_) => "it gives a stream again that was paid for already; no provider is called",
         Surface::Aside => "the management API, health or the dashboard answers it; no provider is called",
         Surface::Unified { .. } | Surface::Universal { .. } => "this path takes POST only",
         _ => "nothing is served under this path; calls go to /v1/{account}/{gateway}/{provider}/…",

@@ -10,6 +10,7 @@ use http::StatusCode;
 #[repr(u16)]
 pub(crate) enum Code {
     UnknownGateway = 2001,
+    MalformedRunId = 2002,
     RateLimited = 2003,
     ProviderFailed = 2005,
     InvalidProvider = 2008,
@@ -21,6 +22,7 @@ pub(crate) enum Code {
     CostUnbounded = 9402,
     DeniedByPolicy = 9403,
     NotFound = 9404,
+    MethodNotAllowed = 9405,
     RequestTimeout = 9408,
     BodyTooLarge = 9413,
     SocketBusy = 9429,

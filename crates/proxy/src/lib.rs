@@ -26,6 +26,7 @@
 //! * `deliver`: the answer passed on as it comes, or translated
 //! * `drain`: what becomes of an answer whose client left
 //! * `relay`: bytes to the client, watched from a tee
+//! * `resume`: a stream kept for some minutes, and given again from any event on
 //! * `realtime`: WebSockets to a provider, once both sides agreed
 //! * `translating` and `coding`: streamed events from dialect to dialect; content codings undone
 //! * `dropped`: how often each field was lost in translation
@@ -63,6 +64,7 @@ mod receipt;
 mod relay;
 mod reply;
 mod resolve;
+mod resume;
 mod retry;
 mod route;
 mod run;
@@ -76,8 +78,8 @@ mod watch;
 
 pub use cache::{Cache, CacheSize};
 pub use explain::{
-    Attempts, ExplainedCache, ExplainedCall, ExplainedCost, ExplainedCredential, ExplainedToken, Explanation,
-    Refusal, Sender, explain,
+    Attempts, ExplainedCache, ExplainedCall, ExplainedCost, ExplainedCredential, ExplainedStep,
+    ExplainedToken, Explanation, Refusal, Sender, explain,
 };
 pub use facts::facts as model_facts;
 pub use health::TargetHealth;

@@ -1,6 +1,6 @@
 //! The `cf-aig-*` request headers: parsed once, never a reason to fail, never sent upstream.
 
-use genesis_config::gateway::Backoff;
+use genesis_config::gateway::{Backoff, OnDisconnect};
 use http::header::{HeaderMap, HeaderName};
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value};
@@ -20,6 +20,10 @@ pub(crate) struct Options {
     pub(crate) event_id: Option<String>,
     pub(crate) metadata: Map<String, Value>,
     pub(crate) no_wholesale: bool,
+    /// What becomes of the answer if the client leaves.
+    pub(crate) on_disconnect: Option<OnDisconnect>,
+    /// Keep the answer, if it is a stream, so that the client can go on where it was.
+    pub(crate) resumable: Option<bool>,
     /// Timeout and retries.
     pub(crate) retry: Wish,
     /// Refuse what a translation cannot carry in full.
@@ -47,7 +51,9 @@ impl Options {
                 }
                 "metadata" => options.metadata = metadata(value),
                 "no-wholesale" => options.no_wholesale = boolean(value).unwrap_or(false),
+                "on-disconnect" => options.on_disconnect = on_disconnect(value),
                 "otel-trace-id" if is_trace_id(value) => options.trace_id = Some(value.to_ascii_lowercase()),
+                "resumable" => options.resumable = boolean(value),
                 "max-attempts" => {
                     options.retry.attempts = value.parse().ok().filter(|attempts| *attempts > 0)
                 }
@@ -117,6 +123,14 @@ pub(crate) fn is_secret(name: &str) -> bool {
             && PARTS.iter().any(|part| name[at..].starts_with(part))
     });
     found || name == b"sec-websocket-protocol"
+}
+
+pub(crate) fn on_disconnect(value: &str) -> Option<OnDisconnect> {
+    match value {
+        "drain" => Some(OnDisconnect::Drain),
+        "cancel" => Some(OnDisconnect::Cancel),
+        _ => None,
+    }
 }
 
 /// How the delay between attempts grows, as header or step says it.

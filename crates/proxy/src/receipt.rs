@@ -192,6 +192,11 @@ impl Receipt {
         self.record.id
     }
 
+    /// Slug of the provider that was asked last.
+    pub(crate) fn provider(&self) -> &str {
+        &self.record.provider
+    }
+
     pub(crate) fn path(&self) -> &str {
         &self.record.path
     }

@@ -10,6 +10,7 @@ use tokio::time::Sleep;
 
 use crate::body::Broken;
 use crate::receipt::Receipt;
+use crate::resume::Keeping;
 use crate::translating::Translating;
 use crate::upstream::AnswerBody;
 use crate::upstream::broadcast::Lingering;
@@ -27,6 +28,8 @@ pub(crate) struct Relay {
     breaking: Breaking,
     /// Set if client and provider speak different dialects.
     translator: Option<Box<Translating>>,
+    /// Set if the client can go on where it was after it lost its connection.
+    keeping: Option<Box<Keeping>>,
 }
 
 /// How far an answer that broke off has got in telling the client.
@@ -49,6 +52,7 @@ impl Relay {
             finished: false,
             breaking: Breaking::No,
             translator: None,
+            keeping: None,
         };
         if relay.answer.is_finished() {
             relay.receipt.complete();
@@ -75,7 +79,19 @@ impl Relay {
             finished: false,
             breaking: Breaking::No,
             translator,
+            keeping: None,
         }
+    }
+
+    /// It is kept, not at its end, and somebody hears it on another connection.
+    pub(crate) fn is_heard_again(&self) -> bool {
+        self.keeping.as_ref().is_some_and(|keeping| keeping.is_heard())
+    }
+
+    /// Keeps what the client is given from here on.
+    pub(crate) fn keep(&mut self, keeping: Keeping) {
+        self.keeping = Some(Box::new(keeping));
+        self.keep_end();
     }
 
     /// Its end has not come yet, and nothing went wrong so far.
@@ -113,6 +129,25 @@ impl Relay {
     }
 
     pub(crate) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
+        let polled = self.poll_answer(cx);
+        if let (Some(keeping), Poll::Ready(said)) = (&mut self.keeping, &polled) {
+            match said {
+                Some(Ok(piece)) => keeping.said(piece),
+                Some(Err(_)) => keeping.end(Err("the provider's answer broke off")),
+                None => {}
+            }
+            self.keep_end();
+        }
+        polled
+    }
+
+    fn keep_end(&mut self) {
+        if let Some(mut keeping) = self.keeping.take_if(|_| self.finished) {
+            keeping.end(Ok(()));
+        }
+    }
+
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
         match self.breaking {
             Breaking::No => {}
             Breaking::AfterThis => return self.breaks(cx),

@@ -32,9 +32,20 @@ pub(crate) enum Surface<'a> {
         account: &'a str,
         gateway: &'a str,
     },
+    /// A stream given again.
+    Resume(Resume<'a>),
     /// Health, management API, dashboard: answered beside the data plane.
     Aside,
     Unknown,
+}
+
+/// `…/run/{id}/resume` below a gateway.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Resume<'a> {
+    /// `None` in the form of the Workers binding, which names none.
+    pub(crate) account: Option<&'a str>,
+    pub(crate) gateway: &'a str,
+    pub(crate) id: &'a str,
 }
 
 /// What the body of a call of the unified API is.
@@ -46,6 +57,8 @@ pub(crate) enum Asks<'a> {
     TokenCount,
     /// `{model, input}`, or the input of the model in the path. The answer goes into Cloudflare's envelope.
     Run(Option<&'a str>),
+    /// `{model, input, provider}`. The answer goes into the envelope of Cloudflare's Run API.
+    RunPreview,
 }
 
 /// How the gateway's own errors are told.
@@ -61,7 +74,7 @@ pub(crate) enum Manner {
 
 pub(crate) fn surface(path: &str) -> Surface<'_> {
     let Some(rest) = path.strip_prefix("/v1/") else {
-        if let Some(surface) = rest_api(path) {
+        if let Some(surface) = rest_api(path).or_else(|| resume_beside(path)) {
             return surface;
         }
         return match first_segment(path) {
@@ -85,11 +98,35 @@ pub(crate) fn surface(path: &str) -> Surface<'_> {
         let endpoint_of = rest.strip_prefix("v1/").unwrap_or(rest);
         return endpoint(endpoint_of, account, Some(gateway), false).unwrap_or(Surface::Unknown);
     }
+    if provider == "run" {
+        if rest.is_empty() {
+            let (gateway, asks, manner) = (Some(gateway), Asks::RunPreview, Manner::Gateway);
+            return Surface::Unified { account, gateway, asks, manner };
+        }
+        if let Some(id) = resumed(rest) {
+            return Surface::Resume(Resume { account: Some(account), gateway, id });
+        }
+    }
     Surface::Provider { account, gateway, provider, rest }
 }
 
+/// The id in what follows `run/`.
+fn resumed(rest: &str) -> Option<&str> {
+    rest.strip_suffix("/resume").filter(|id| !id.is_empty() && !id.contains('/'))
+}
+
+/// `/client/v4/accounts/{account}/ai-gateway/gateways/{gateway}/run/{id}/resume`, and the same from `/ai-gateway` on
+fn resume_beside(path: &str) -> Option<Surface<'_>> {
+    let (account, rest) = match path.strip_prefix("/client/v4/accounts/") {
+        Some(rest) => rest.split_once('/').map(|(account, rest)| (Some(account), rest))?,
+        None => (None, path.strip_prefix('/')?),
+    };
+    let (gateway, rest) = rest.strip_prefix("ai-gateway/gateways/")?.split_once("/run/")?;
+    Some(Surface::Resume(Resume { account, gateway, id: resumed(rest)? }))
+}
+
 /// The account of requests whose URL names none.
-const ROOT_ACCOUNT: &str = "default";
+pub(crate) const ROOT_ACCOUNT: &str = "default";
 
 /// `/client/v4/accounts/{account}/ai/v1/…` and `…/ai/run`
 fn rest_api(path: &str) -> Option<Surface<'_>> {
@@ -188,6 +225,21 @@ mod tests {
         let model = Surface::Models { account: "acct", gateway, id: Some("openai/gpt-5"), manner };
         assert_eq!(surface("/v1/acct/gw/compat/models/openai/gpt-5"), model);
         assert_eq!(surface("/v1/acct/gw/compat/nonsense"), Surface::Unknown);
+        let (asks, manner) = (Asks::RunPreview, Manner::Gateway);
+        let preview = Surface::Unified { account: "acct", gateway: Some("gw"), asks, manner };
+        assert!(surface("/v1/acct/gw/run") == preview && surface("/v1/acct/gw/run/") == preview);
+        for (account, path) in [
+            (Some("acct"), "/v1/acct/gw/run/x/resume"),
+            (Some("acct"), "/client/v4/accounts/acct/ai-gateway/gateways/gw/run/x/resume"),
+            (None, "/ai-gateway/gateways/gw/run/x/resume"),
+        ] {
+            let resume = Resume { account, gateway: "gw", id: "x" };
+            assert_eq!(surface(path), Surface::Resume(resume), "{path}");
+        }
+        for path in ["/v1/acct/gw/run/x", "/v1/acct/gw/run/x/y/resume", "/v1/acct/gw/run/resume"] {
+            assert!(matches!(surface(path), Surface::Provider { provider: "run", .. }), "{path}");
+        }
+        assert_eq!(surface("/ai-gateway/gateways/gw/run/x"), Surface::Unknown);
         assert_eq!(surface("/healthz"), Surface::Aside);
         assert_eq!(surface("/client/v4/accounts/a/ai-gateway/gateways"), Surface::Aside);
         assert_eq!(surface("/favicon.ico"), Surface::Unknown);

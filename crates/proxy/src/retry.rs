@@ -19,6 +19,7 @@ use crate::attempt::Attempt;
 use crate::exchange::{Call, Delivery, Exchange};
 use crate::failure::Failure;
 use crate::plan::{self, Target};
+use crate::run::Envelope;
 use crate::snapshot::{ProviderSetup, Snapshot};
 use crate::upstream::{Answer, Outgoing, Patience};
 
@@ -76,7 +77,8 @@ impl<'a> Exchange<'a> {
             }
             self.receipt.attempt_begins();
         };
-        Ok(Delivery { answer, simulated: target.simulated, translation, dropped, enveloped })
+        let envelope = enveloped.then_some(Envelope::Rest);
+        Ok(Delivery { answer, simulated: target.simulated, translation, dropped, envelope })
     }
 
     /// The same call at another address of its provider.

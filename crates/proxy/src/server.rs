@@ -38,13 +38,14 @@ pub(crate) use self::client_body::ClientBody;
 use self::http1::Served;
 use self::rewound::Rewound;
 use crate::body::Body;
-use crate::cache::Cache;
+use crate::cache::{self, Cache};
 use crate::drain::Drains;
 use crate::dropped::DroppedFields;
 use crate::exchange;
 use crate::limit::Limiter;
 use crate::plan::malformed;
 use crate::reply;
+use crate::resume::Runs;
 use crate::route::Rates;
 use crate::snapshot::Snapshot;
 use crate::upstream::{Pool, TlsSetup};
@@ -75,6 +76,8 @@ pub struct Shared {
     /// What rate nodes of dynamic routes count.
     pub(crate) rates: Rates,
     pub(crate) dropped: DroppedFields,
+    /// Streams that can be resumed.
+    pub(crate) runs: Arc<Runs>,
 }
 
 /// How the server listens and how long it drains.
@@ -136,6 +139,7 @@ impl Shared {
             connections: AtomicUsize::new(0),
             rates: Rates::default(),
             dropped: DroppedFields::default(),
+            runs: Arc::new(Runs::new()),
         }
     }
 
@@ -154,6 +158,13 @@ impl Shared {
     /// With this cache in place of one that has the usual size and no disk.
     pub fn with_cache(mut self, cache: Cache) -> Self {
         self.cache = Arc::new(cache);
+        self
+    }
+
+    /// With another clock than the system's, by which streams that can be resumed grow old.
+    #[must_use]
+    pub fn with_clock_of_runs(mut self, clock: cache::Clock) -> Self {
+        self.runs = Arc::new(Runs::with_clock(clock));
         self
     }
 
@@ -327,7 +338,7 @@ async fn serve(
     let connections = Rc::clone(&worker.connections);
     let Connections { count, closed } = &*connections;
     let share = options.connections.div_ceil(options.workers.max(1));
-    let sweeper = tokio::task::spawn_local(sweep(worker.pool.clone()));
+    let sweeper = tokio::task::spawn_local(sweep(worker.pool.clone(), Arc::clone(&worker.shared.runs)));
     loop {
         let accepted = tokio::select! {
             biased;
@@ -446,11 +457,12 @@ impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for LocalExecu
     }
 }
 
-async fn sweep(pool: Pool) {
+async fn sweep(pool: Pool, runs: Arc<Runs>) {
     let mut tick = tokio::time::interval(Duration::from_secs(10));
     loop {
         tick.tick().await;
         pool.sweep();
+        runs.sweep();
     }
 }
 

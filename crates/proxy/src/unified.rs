@@ -69,7 +69,7 @@ impl<'a> Planning<'_, 'a> {
         let dialect = match asks {
             Asks::Answer(dialect) => dialect,
             Asks::TokenCount => Dialect::AnthropicMessages,
-            Asks::Run(_) => run::dialect(provider, named, body)?,
+            Asks::Run(_) | Asks::RunPreview => run::dialect(provider, named, body)?,
         };
         let place = Place::read(provider, named)?;
         let credential = match credential::own_key(provider, client) {
@@ -180,7 +180,7 @@ fn called(asks: Asks<'_>) -> &'static str {
         Asks::Answer(Dialect::AnthropicMessages) => "messages",
         Asks::Answer(other) => other.name(),
         Asks::TokenCount => "messages/count_tokens",
-        Asks::Run(_) => "run",
+        Asks::Run(_) | Asks::RunPreview => "run",
     }
 }
 

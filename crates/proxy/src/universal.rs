@@ -28,8 +28,9 @@ use crate::failure::Failure;
 use crate::inbound::split_query;
 use crate::options::{Options, backoff};
 use crate::plan::{self, malformed};
-use crate::resolve;
+use crate::resolve::{self, Asks};
 use crate::retry::Wish;
+use crate::snapshot::Snapshot;
 use crate::unified::Asked;
 use crate::upstream::Outgoing;
 
@@ -39,15 +40,38 @@ const MOST_STEPS: usize = 20;
 const COMPAT: &str = "compat";
 
 /// One target of a universal request.
-struct Step {
+pub(crate) struct Step {
     /// Slug, in lower case.
-    provider: String,
+    pub(crate) provider: String,
     /// Path and query below the provider.
-    endpoint: String,
+    pub(crate) endpoint: String,
     headers: HeaderMap,
     wish: Wish,
     /// The body for the provider.
     query: Bytes,
+}
+
+/// A step together with what it has from the request that carries it.
+pub(crate) struct Ready {
+    pub(crate) provider: String,
+    pub(crate) path: String,
+    query: Option<String>,
+    key_in_query: bool,
+    pub(crate) headers: HeaderMap,
+    pub(crate) options: Options,
+    pub(crate) body: Bytes,
+}
+
+/// Reads a universal request, all of whose providers must be known.
+pub(crate) fn steps(snapshot: &Snapshot, body: &Bytes) -> Result<Vec<Step>, Failure> {
+    let steps = read(body)?;
+    for (index, step) in steps.iter().enumerate() {
+        if step.provider != COMPAT && snapshot.provider(&step.provider).is_none() {
+            let failure = plan::unknown_provider(snapshot, &step.provider);
+            return Err(Failure { description: format!("[{index}]: {}", failure.description), ..failure });
+        }
+    }
+    Ok(steps)
 }
 
 impl Exchange<'_> {
@@ -58,16 +82,7 @@ impl Exchange<'_> {
         client: &HeaderMap,
         body: Bytes,
     ) -> Result<Delivery, Failure> {
-        let steps = read(&body)?;
-        for (index, step) in steps.iter().enumerate() {
-            if step.provider != COMPAT && self.snapshot.provider(&step.provider).is_none() {
-                let failure = plan::unknown_provider(self.snapshot, &step.provider);
-                return Err(Failure {
-                    description: format!("[{index}]: {}", failure.description),
-                    ..failure
-                });
-            }
-        }
+        let steps = steps(self.snapshot, &body)?;
         let last = steps.len() - 1;
         let mut steps = steps.into_iter().enumerate().peekable();
         let mut failed = None;
@@ -101,33 +116,16 @@ impl Exchange<'_> {
         step: Step,
         has_successor: bool,
     ) -> Result<Delivery, Failure> {
-        let Step { provider, endpoint, mut headers, wish, query } = step;
-        take_from_slots(&mut headers); // a token of ours is nothing a provider should see
-        self.options = options(client, &headers);
-        self.options.retry = wish.or(self.options.retry);
+        let mut step = step.ready(client);
+        self.options = std::mem::take(&mut step.options);
         self.receipt.reconsider(&self.gateway, &mut self.options);
-        accompany(&mut headers, client);
-        let (path, parameters) = endpoint.split_once('?').unwrap_or((&endpoint, ""));
-        if provider == COMPAT {
-            let asks = resolve::unified_asks(path).ok_or_else(|| {
-                malformed(
-                    "the endpoints of `compat` are chat/completions, responses, embeddings and messages",
-                )
-            })?;
-            let asked = Asked { client: &headers, body: &query, asks, has_successor, in_steps: true };
+        if let Some(asks) = step.asks() {
+            let asked = step.asked(asks?, has_successor);
             return self.by_model(caller, &asked).await;
         }
-        let (parameters, key) = split_query(Some(parameters).filter(|text| !text.is_empty()));
-        let by_path = ByPath {
-            provider: &provider,
-            rest: path,
-            query: parameters.as_deref(),
-            key_in_query: key.own,
-            method: Method::POST,
-            headers,
-        };
-        let mut call = self.planning().call_by_path(caller, by_path)?;
-        call.body = Outgoing::Whole(query);
+        let body = step.body.clone();
+        let mut call = self.planning().call_by_path(caller, step.by_path())?;
+        call.body = Outgoing::Whole(body);
         call.policy.has_successor = has_successor;
         cache::answer(self, caller, call).await
     }
@@ -135,6 +133,45 @@ impl Exchange<'_> {
     /// Whether a provider is to be left alone if another can take the call.
     pub(crate) fn is_down(&self, provider: &str) -> bool {
         self.snapshot.provider(provider).is_some_and(|(_, setup)| setup.health.is_down())
+    }
+}
+
+impl Step {
+    pub(crate) fn ready(self, client: &HeaderMap) -> Ready {
+        let Self { provider, endpoint, mut headers, wish, query: body } = self;
+        take_from_slots(&mut headers); // a token of ours is nothing a provider should see
+        let mut options = options(client, &headers);
+        options.retry = wish.or(options.retry);
+        accompany(&mut headers, client);
+        let (path, query) = endpoint.split_once('?').unwrap_or((&endpoint, ""));
+        let (query, key) = split_query(Some(query).filter(|text| !text.is_empty()));
+        let (path, key_in_query) = (path.to_owned(), key.own);
+        Ready { provider, path, query, key_in_query, headers, options, body }
+    }
+}
+
+impl Ready {
+    /// What it asks of the unified API, if it is a step of that.
+    pub(crate) fn asks(&self) -> Option<Result<Asks<'_>, Failure>> {
+        let endpoints = "the endpoints of `compat` are chat/completions, responses, embeddings and messages";
+        let asks = || resolve::unified_asks(&self.path).ok_or_else(|| malformed(endpoints));
+        (self.provider == COMPAT).then(asks)
+    }
+
+    pub(crate) fn asked<'s>(&'s self, asks: Asks<'s>, has_successor: bool) -> Asked<'s> {
+        Asked { client: &self.headers, body: &self.body, asks, has_successor, in_steps: true }
+    }
+
+    /// A step of any other provider as a call of its path.
+    pub(crate) fn by_path(&self) -> ByPath<'_> {
+        ByPath {
+            provider: &self.provider,
+            rest: &self.path,
+            query: self.query.as_deref(),
+            key_in_query: self.key_in_query,
+            method: Method::POST,
+            headers: self.headers.clone(),
+        }
     }
 }
 

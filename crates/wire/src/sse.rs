@@ -123,6 +123,35 @@ impl Splitter {
     }
 }
 
+/// Finds where in a stream, in whatever chunks it arrives, its first events are over.
+///
+/// What [`Splitter`] hands out counts as an event here, too.
+#[derive(Clone, Copy, Debug)]
+pub struct Skip {
+    line: Line,
+    left: u64,
+}
+
+impl Skip {
+    /// Skips so many events.
+    pub fn new(events: u64) -> Self {
+        Self { line: Line::Start, left: events }
+    }
+
+    /// Takes the next bytes; how many of them belong to the events that are skipped.
+    pub fn push(&mut self, chunk: &[u8]) -> usize {
+        let mut at = 0;
+        while self.left > 0 {
+            match self.line.event_end(&chunk[at..]) {
+                Some(end) => at += end,
+                None => return chunk.len(),
+            }
+            self.left -= 1;
+        }
+        at
+    }
+}
+
 /// The events in a run of whole events.
 pub fn events(run: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = run;

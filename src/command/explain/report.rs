@@ -1,6 +1,6 @@
 //! What was found, for people.
 
-use genesis_proxy::{ExplainedCall, ExplainedCost, Explanation, Refusal};
+use genesis_proxy::{ExplainedCall, ExplainedCost, ExplainedStep, Explanation, Refusal};
 use owo_colors::OwoColorize;
 
 use crate::printer::{Failed, Printer};
@@ -26,16 +26,38 @@ pub(super) fn print(told: &Explanation, source: Option<&str>, printer: &Printer)
     for (number, call) in told.calls.iter().enumerate() {
         let heading = if number == 0 { "Call".to_owned() } else { format!("If that fails ({number})") };
         printer.line(format!("\n{}", heading.bold()))?;
-        for (name, value) in fields(call) {
-            if !value.is_empty() {
-                printer.line(field(name, plain(&value)))?;
-            }
+        called(call, printer)?;
+    }
+    told.steps.iter().try_for_each(|of| step(of, printer))
+}
+
+/// A step of a universal request. A dynamic route may come to several models in it.
+fn step(of: &ExplainedStep, printer: &Printer) -> Result<(), Failed> {
+    printer.line(format!("\n{}", format!("Step {}", of.step).bold()))?;
+    printer.line(field("tried", plain(&of.when)))?;
+    printer.line(field("endpoint", plain(&format!("{}/{}", of.provider, of.endpoint))))?;
+    if let Some(trail) = &of.route {
+        printer.line(field("route", plain(&trail.join(" > "))))?;
+    }
+    if let Some(refusal) = &of.refusal {
+        refused(refusal, printer)?;
+    }
+    for (number, call) in of.calls.iter().enumerate() {
+        if number > 0 {
+            printer.line(format!("\n{}", format!("Step {}, if that fails ({number})", of.step).bold()))?;
         }
-        if let Some(refusal) = &call.refusal {
-            refused(refusal, printer)?;
-        }
+        called(call, printer)?;
     }
     Ok(())
+}
+
+fn called(call: &ExplainedCall, printer: &Printer) -> Result<(), Failed> {
+    for (name, value) in fields(call) {
+        if !value.is_empty() {
+            printer.line(field(name, plain(&value)))?;
+        }
+    }
+    call.refusal.as_ref().map_or(Ok(()), |refusal| refused(refusal, printer))
 }
 
 fn token(told: &Explanation) -> String {

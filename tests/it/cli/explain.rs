@@ -83,6 +83,29 @@ fn a_request_file_and_words_give_the_same_answer() {
 }
 
 #[test]
+fn the_steps_of_a_universal_request_are_told_one_after_another() {
+    let (sandbox, provider, token) = set_up();
+    let steps = r#"[{"provider":"anthropic","endpoint":"v1/messages","query":{"model":"claude-sonnet-4-6","max_tokens":9,"messages":[]}},
+        {"provider":"compat","endpoint":"chat/completions","query":{"model":"anthropic/claude-haiku-4-5","messages":[]}}]"#;
+    let authorization = format!("cf-aig-authorization: {token}");
+    let line = ["--", "curl", "http://gateway/v1/acct/default", "-H", &authorization, "--json", steps];
+    let ran = sandbox.genesis(&[&["explain"], &line[..]].concat()).ok();
+    shows(&ran, &["universal endpoint", "Step 0", "anthropic/v1/messages", "claude-sonnet-4-6"]);
+    shows(&ran, &["Step 1", "if step 0 gives no answer", "compat/chat/completions", "claude-haiku-4-5"]);
+    assert!(ran.stdout.find("Step 0") < ran.stdout.find("Step 1"));
+    let told = sandbox.genesis(&[&["explain", "--json"], &line[..]].concat()).ok().json();
+    assert_eq!(told["steps"][1]["calls"][0]["translated"], true, "{told}");
+    assert_eq!((&told["steps"][0]["step"], told["steps"][0]["when"].as_str()), (&0.into(), Some("first")));
+    let unknown = steps.replace("compat", "nobody");
+    let line =
+        ["explain", "--", "curl", "http://g/v1/acct/default", "-H", &authorization, "--json", &unknown];
+    let refused = sandbox.genesis(&line);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    shows(&refused, &["code 2008", "[1]: no provider `nobody`"]);
+    nothing_was_sent(&provider);
+}
+
+#[test]
 fn a_call_of_the_log_is_looked_at_with_the_settings_of_now() {
     let (sandbox, provider, _) = set_up();
     let id = sandbox.store().tokens().unwrap()[0].id.clone();

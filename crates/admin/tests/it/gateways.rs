@@ -56,6 +56,7 @@ fn a_replacement_by_a_client_that_does_not_know_our_own_settings_keeps_them() {
         ("cache_stale_if_error", json!(60)),
         ("cache_stale_while_revalidate", json!(30)),
         ("on_disconnect", json!("drain")),
+        ("resumable_streams", json!(true)),
         ("strict_translation", json!(true)),
         (
             "policies",

@@ -27,7 +27,7 @@ fn every_field_survives_the_api() {
             "token": { "mode": "partition" }, "provider": { "mode": "filter", "values": ["openai"] },
         }],
         "rate_limiting_interval": 60, "rate_limiting_limit": 1000, "rate_limiting_technique": "sliding",
-        "retry_backoff": "exponential", "retry_delay": 500, "retry_max_attempts": 3,
+        "resumable_streams": true, "retry_backoff": "exponential", "retry_delay": 500, "retry_max_attempts": 3,
         "spend_limits": { "enabled": true, "rules": [{
             "id": "per-user", "enabled": true, "limitType": "cost", "limit": 25.5, "window": 86400, "technique": "fixed",
             "metadata": { "user": { "mode": "partition" }, "env": { "mode": "filter", "values": ["prod"] } },

@@ -188,6 +188,7 @@ pub(super) async fn embed(
         address: exchange.address,
         options: Options::default(),
         receipt,
+        caller: None,
         chosen: None,
     };
     let called = async {

@@ -33,6 +33,7 @@ pub(super) fn start(exchange: &Exchange<'_>, call: &Call<'_>, filling: Filling) 
             address,
             options,
             receipt,
+            caller: None,
             chosen: None,
         };
         exchange.receipt.planned(&target, None, false);

@@ -2,7 +2,8 @@
 //!
 //! Whoever reads the provider's socket appends pieces here and wakes the listeners; each takes them at its own pace, from
 //! the first. As long as all of it may be kept, nobody is held back by anybody. An answer that grows past that is cut
-//! behind the slowest listener, and a listener that falls too far behind is let go: memory stays bounded.
+//! behind the slowest listener, and a listener that falls too far behind is let go: memory stays bounded. So it is with
+//! one that is [forgotten](Broadcast::forget) to make room.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -17,14 +18,18 @@ use super::AnswerError;
 
 /// The reader stops when it is so many bytes ahead of the fastest listener.
 const AHEAD: usize = 1024 * 1024;
-/// A listener may be so many bytes behind the fastest one if not all is kept.
+/// A listener may be so many bytes behind the last piece if not all is kept.
 const BEHIND: usize = 4 * 1024 * 1024;
+/// What a piece takes in memory beside its bytes.
+const PIECE: usize = 128;
 
 /// See the [module](self).
 pub(crate) struct Broadcast {
     state: Mutex<State>,
     /// An answer of more bytes is not kept as a whole.
     keep: usize,
+    /// How many bytes a listener may be behind if not all is kept.
+    behind: usize,
 }
 
 /// How an answer begins.
@@ -104,6 +109,15 @@ pub(crate) type Heirs = Rc<RefCell<Vec<Box<dyn Lingering>>>>;
 
 impl Broadcast {
     pub(crate) fn new(keep: usize) -> Arc<Self> {
+        Self::with_patience(keep, BEHIND)
+    }
+
+    /// All of it is kept until it is forgotten; from then on a listener may be `behind` by so many bytes.
+    pub(crate) fn until_forgotten(behind: usize) -> Arc<Self> {
+        Self::with_patience(usize::MAX, behind)
+    }
+
+    fn with_patience(keep: usize, behind: usize) -> Arc<Self> {
         let state = State {
             stage: Stage::Waiting,
             pieces: VecDeque::new(),
@@ -115,7 +129,7 @@ impl Broadcast {
             reader: None,
             reader_waits: false,
         };
-        Arc::new(Self { state: Mutex::new(state), keep })
+        Arc::new(Self { state: Mutex::new(state), keep, behind })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -124,9 +138,18 @@ impl Broadcast {
 
     /// `None` if it cannot be heard from its beginning any more.
     pub(crate) fn listen(self: &Arc<Self>) -> Option<Listener> {
-        let mut state = self.lock();
+        let state = self.lock();
         let broken = matches!(state.ended, Some(Err(_))) || matches!(state.stage, Stage::Over(_));
-        if !state.whole || broken {
+        if broken { None } else { self.listen_to(state) }
+    }
+
+    /// As [`Broadcast::listen`], also to what broke off: it breaks off again at the same place.
+    pub(crate) fn listen_again(self: &Arc<Self>) -> Option<Listener> {
+        self.listen_to(self.lock())
+    }
+
+    fn listen_to(self: &Arc<Self>, mut state: MutexGuard<'_, State>) -> Option<Listener> {
+        if !state.whole {
             return None;
         }
         let place = Place { next: 0, bytes: 0, waker: None, lingers: false, let_go: false };
@@ -157,17 +180,40 @@ impl Broadcast {
         });
     }
 
-    pub(crate) fn push(&self, piece: Bytes) {
-        let keep = self.keep;
+    /// False if not all of it is kept any more.
+    pub(crate) fn push(&self, piece: Bytes) -> bool {
         self.change(|state| {
             state.total += piece.len();
             state.pieces.push_back(piece);
-            if state.total > keep {
+            if state.total > self.keep {
                 state.whole = false;
-                state.let_go_of_the_slow();
-                state.cut_behind_the_slowest();
             }
-        });
+            if !state.whole {
+                state.cut(self.behind);
+            }
+            state.whole
+        })
+    }
+
+    /// Nobody can begin to listen any more, and only what listeners are about to take is kept. How much memory all of it
+    /// took; 0 if it was not kept as a whole before.
+    pub(crate) fn forget(&self) -> usize {
+        self.change(|state| {
+            let held = if state.whole { state.held() } else { 0 };
+            state.whole = false;
+            state.cut(self.behind);
+            held
+        })
+    }
+
+    /// What all of it takes in memory.
+    pub(crate) fn held(&self) -> usize {
+        self.lock().held()
+    }
+
+    /// What a piece adds to that.
+    pub(crate) fn weight(piece: &Bytes) -> usize {
+        piece.len() + PIECE
     }
 
     /// Nothing follows. `Err`: it broke off.
@@ -177,6 +223,10 @@ impl Broadcast {
                 state.ended = Some(how.map_err(Arc::from));
             }
         });
+    }
+
+    pub(crate) fn is_heard(&self) -> bool {
+        self.lock().fastest().is_some()
     }
 
     pub(crate) fn has_ended(&self) -> bool {
@@ -206,13 +256,14 @@ impl Broadcast {
     }
 
     /// Changes the state, then wakes everybody who may care.
-    fn change(&self, change: impl FnOnce(&mut State)) {
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.lock();
-        change(&mut state);
+        let changed = change(&mut state);
         let wakers: Vec<_> =
             state.listeners.iter_mut().flatten().filter_map(|place| place.waker.take()).collect();
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
+        changed
     }
 }
 
@@ -223,11 +274,17 @@ impl State {
         places.map(|place| place.bytes).max()
     }
 
-    fn let_go_of_the_slow(&mut self) {
-        let fastest = self.fastest().unwrap_or_default();
+    fn held(&self) -> usize {
+        let bytes = if self.whole { self.total } else { self.pieces.iter().map(Bytes::len).sum() };
+        bytes + self.pieces.len() * PIECE
+    }
+
+    /// Lets go of the slow, and keeps what the others need.
+    fn cut(&mut self, behind: usize) {
         for place in self.listeners.iter_mut().flatten() {
-            place.let_go |= fastest.saturating_sub(place.bytes) > BEHIND;
+            place.let_go |= self.total - place.bytes > behind;
         }
+        self.cut_behind_the_slowest();
     }
 
     fn cut_behind_the_slowest(&mut self) {
@@ -424,6 +481,22 @@ mod tests {
         assert!(broadcast.listen().is_none() && broadcast.whole().is_none());
         broadcast.end(Ok(()));
         assert!(fast.is_finished());
+    }
+
+    #[test]
+    fn what_is_forgotten_goes_on_for_those_who_keep_up() {
+        let broadcast = Broadcast::until_forgotten(1000);
+        let piece = Bytes::from(vec![b'x'; 400]);
+        (0..10).for_each(|_| assert!(broadcast.push(piece.clone())));
+        let (mut near, mut far) =
+            (broadcast.listen_again().expect("kept"), broadcast.listen_again().expect("kept"));
+        (0..8).for_each(|_| assert!(matches!(next(&mut near), Poll::Ready(Some(Ok(_))))));
+        assert_eq!(broadcast.forget(), 10 * Broadcast::weight(&piece));
+        assert_eq!((broadcast.forget(), broadcast.listen_again().is_none()), (0, true), "once, and for good");
+        assert!(matches!(next(&mut far), Poll::Ready(Some(Err(AnswerError::Behind)))));
+        assert!(!broadcast.push("end".into()));
+        assert!(text(&mut near).ends_with("xend"));
+        assert_eq!(broadcast.held(), 0);
     }
 
     #[test]

@@ -16,15 +16,15 @@ use crate::upstream::{Script, Upstream, answer, chunk, chunked_head};
 const BODY: &[u8] = br#"{"model":"gpt-5","messages":[],"stream":true}"#;
 
 /// An upstream that says each piece when told, to one caller, and counts its callers.
-struct Staged {
-    url: String,
+pub(crate) struct Staged {
+    pub(crate) url: String,
     say: Sender<Vec<u8>>,
     called: Receiver<()>,
     closed: Receiver<()>,
 }
 
 impl Staged {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
         let url = format!("http://{}", listener.local_addr().expect("address"));
         let ((say, said), (tell, called), (gone, closed)) = (channel::<Vec<u8>>(), channel(), channel());
@@ -56,11 +56,11 @@ impl Staged {
         Self { url, say, called, closed }
     }
 
-    fn says(&self, piece: impl Into<Vec<u8>>) {
+    pub(crate) fn says(&self, piece: impl Into<Vec<u8>>) {
         self.say.send(piece.into()).expect("said");
     }
 
-    fn was_called(&self) {
+    pub(crate) fn was_called(&self) {
         self.called.recv_timeout(Duration::from_secs(20)).expect("a call");
     }
 
@@ -83,7 +83,7 @@ fn ask(gateway: &Gateway) -> TcpStream {
 }
 
 /// Reads until `text` has come.
-fn read_until(client: &mut TcpStream, text: &[u8]) -> Vec<u8> {
+pub(crate) fn read_until(client: &mut TcpStream, text: &[u8]) -> Vec<u8> {
     let mut seen = Vec::new();
     let mut buffer = [0; 4096];
     while find(&seen, text).is_none() {
@@ -100,11 +100,11 @@ fn first_byte(client: &TcpStream) -> Instant {
     Instant::now()
 }
 
-fn event(text: &str) -> Vec<u8> {
+pub(crate) fn event(text: &str) -> Vec<u8> {
     chunk(format!("data: {text}\n\n").as_bytes())
 }
 
-fn head() -> Vec<u8> {
+pub(crate) fn head() -> Vec<u8> {
     chunked_head("content-type: text/event-stream\r\n")
 }
 

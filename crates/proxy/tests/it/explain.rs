@@ -155,6 +155,84 @@ fn a_route_is_walked_and_nothing_counted() {
 }
 
 #[test]
+fn every_step_of_a_universal_request_is_told_in_its_turn() {
+    let snapshot = snapshot(
+        "gw: { retry_max_attempts: 2 }",
+        &[("ANTHROPIC_API_KEY", "sk-a"), ("OPENAI_API_KEY", "sk-o")],
+    );
+    let steps = json!([
+        {"provider":"anthropic","endpoint":"v1/messages?key=sk-x","query":message(),
+         "headers":{"x-api-key":"sk-own","cf-aig-cache-ttl":60},"config":{"maxAttempts":4,"requestTimeout":1500}},
+        {"provider":"compat","endpoint":"nonsense","query":{}},
+        {"provider":"compat","endpoint":"chat/completions","query":{"model":"anthropic/claude-sonnet-4-5",
+         "logit_bias":{"1":1},"messages":[{"role":"user","content":"Hello"}]}},
+        {"provider":"openai","endpoint":"chat/completions","query":{"model":"gpt-5-mini","messages":[]}},
+    ]);
+    let told = authorized(&snapshot, "/v1/acct/gw", &steps);
+    assert_eq!((told.surface, told.calls.len(), told.calls_somebody()), ("universal endpoint", 0, true));
+    let when: Vec<_> = told.steps.iter().map(|step| step.when.as_str()).collect();
+    let after = |step| format!("if step {step} gives no answer, or one with a status of 400 or more");
+    assert_eq!(when, ["first", &after(0), &after(0), &after(2)]);
+    let of = |step: usize| &told.steps[step].calls[0];
+    assert_eq!(told.steps[0].endpoint, "v1/messages", "without what may be a key");
+    assert_eq!(of(0).credential.as_ref().map(|of| of.source.as_str()), Some("request"));
+    let attempts = |step: usize| of(step).attempts.as_ref().map(|of| (of.most, of.first_byte_ms));
+    assert_eq!((attempts(0), attempts(3)), (Some((4, 1500)), Some((2, 600_000))));
+    let cached = |step: usize| of(step).cache.as_ref().map(|cache| cache.ttl_seconds);
+    assert_eq!((cached(0), cached(3)), (Some(60), None), "a step's own headers are its own");
+    let refusal = told.steps[1].refusal.as_ref().expect("no such endpoint");
+    assert_eq!((refusal.status, refusal.code, told.steps[1].calls.len()), (400, 9400, 0));
+    assert!(of(2).translated && of(2).dropped == ["logit_bias"], "{:?}", of(2));
+    assert_eq!(of(3).url.as_deref(), Some("http://127.0.0.1:9/v1/chat/completions"));
+}
+
+#[test]
+fn a_route_in_a_step_is_walked_and_mistakes_are_told_at_their_place() {
+    let config = "{ gateway: { gateways: { gw: {} }, routes: { r: { elements: [
+        { id: 's', type: 'start', outputs: { next: 'a' } },
+        { id: 'a', type: 'model', properties: { provider: 'anthropic', model: 'claude-sonnet-4-5' },
+          outputs: { success: 'e', fallback: 'b' } },
+        { id: 'b', type: 'model', properties: { provider: 'openai', model: 'gpt-5-mini' }, outputs: { success: 'e' } },
+        { id: 'e', type: 'end' } ] } } } }";
+    let snapshot = compiled(config, &[("ANTHROPIC_API_KEY", "sk-a"), ("OPENAI_API_KEY", "sk-o")]);
+    let step = |model: &str| json!({"provider":"compat","endpoint":"chat/completions","query":{"model":model,"messages":[]}});
+    let told = authorized(&snapshot, "/v1/acct/gw", &json!([step("dynamic/nope"), step("dynamic/r")]));
+    assert_eq!(told.steps[0].refusal.as_ref().map(|refusal| refusal.code), Some(2008));
+    assert_eq!(told.steps[1].when, "first: every step before it is refused");
+    assert_eq!(told.steps[1].route.as_deref(), Some(&["s".to_owned(), "a".to_owned(), "b".to_owned()][..]));
+    let providers: Vec<_> = told.steps[1].calls.iter().map(|call| call.provider.as_str()).collect();
+    assert_eq!(providers, ["anthropic", "openai"]);
+    for (body, code, place) in [
+        (json!([step("openai/x"), {"provider":"nobody"}]), 2008, "[1]: no provider `nobody`"),
+        (json!([{"provider":"openai","config":{"maxAttempts":"many"}}]), 9400, "[0].config.maxAttempts"),
+    ] {
+        let told = authorized(&snapshot, "/v1/acct/gw", &body);
+        let refusal = told.refusal.as_ref().expect("the whole request is refused");
+        assert_eq!((refusal.code, told.steps.len(), told.calls_somebody()), (code, 0, false));
+        assert!(refusal.description.starts_with(place), "{refusal:?}");
+    }
+    let nobody = authorized(&snapshot, "/v1/acct/gw", &json!([step("dynamic/nope")]));
+    assert!(!nobody.calls_somebody() && nobody.refusal.is_none());
+}
+
+#[test]
+fn a_call_of_the_run_api_is_planned_without_the_clients_keys() {
+    let snapshot = snapshot("gw: {}", &[("ANTHROPIC_API_KEY", "sk-a")]);
+    let body = json!({"model":"anthropic/claude-sonnet-4.5","input":{"max_tokens":9,"messages":[]}});
+    let told = post(
+        &snapshot,
+        "/v1/acct/gw/run",
+        &[("cf-aig-authorization", TOKEN), ("x-api-key", "sk-own")],
+        &body,
+    );
+    let call = &told.calls[0];
+    assert_eq!((call.provider.as_str(), call.model.as_str()), ("anthropic", "claude-sonnet-4-5"));
+    assert_eq!(call.credential.as_ref().map(|of| of.source.as_str()), Some("environment"));
+    let told = authorized(&snapshot, &format!("/v1/acct/gw/run/{}/resume", "a".repeat(64)), &json!({}));
+    assert_eq!((told.surface, told.refusal.map(|refusal| refusal.code)), ("resumed stream", Some(9400)));
+}
+
+#[test]
 fn a_cached_call_has_a_key_that_changes_with_the_body() {
     let snapshot = snapshot("gw: { cache_ttl: 300 }", &[("ANTHROPIC_API_KEY", "sk-a")]);
     let key = |body: &Value| {

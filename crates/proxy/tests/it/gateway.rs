@@ -26,7 +26,7 @@ pub(crate) struct Gateway {
     pub(crate) token: String,
     server: Option<Server>,
     config: String,
-    /// By how much the cache's clock is ahead, in milliseconds.
+    /// By how much the clock of what is kept is ahead, in milliseconds.
     ahead: Arc<AtomicI64>,
     _folder: TempDir,
 }
@@ -85,7 +85,8 @@ impl Gateway {
         let cache = Cache::new(&File::parse(&setup.config).expect("config").gateway.cache, disk);
         let ahead = Arc::new(AtomicI64::new(0));
         let cache = cache.with_clock(clock(Arc::clone(&ahead)));
-        let shared = Arc::new(Shared::new(snapshot, journal, aside, tell).with_cache(cache));
+        let shared = Shared::new(snapshot, journal, aside, tell).with_cache(cache);
+        let shared = Arc::new(shared.with_clock_of_runs(clock(Arc::clone(&ahead))));
         let options = ServerOptions {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             workers: setup.workers.max(1),
@@ -155,7 +156,7 @@ impl Gateway {
         call(genesis_config::ExposeSecret::expose_secret(&text))
     }
 
-    /// Lets cached answers grow older.
+    /// Lets cached answers and streams that can be resumed grow older.
     pub(crate) fn later(&self, seconds: i64) {
         self.ahead.fetch_add(seconds * 1_000, Ordering::SeqCst);
     }

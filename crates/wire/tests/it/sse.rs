@@ -1,6 +1,6 @@
 //! Server-sent events: framing that loses no byte, whatever the chunks and the line ends.
 
-use genesis_wire::sse::{Event, Splitter, event_around, events};
+use genesis_wire::sse::{Event, Skip, Splitter, event_around, events};
 use proptest::prelude::*;
 
 use crate::cuts::{cut, ends};
@@ -53,6 +53,21 @@ fn events_by_the_book(stream: &[u8]) -> Vec<Vec<u8>> {
 }
 
 proptest! {
+    #[test]
+    fn any_number_of_events_can_be_skipped_in_any_cut(stream in stream(), ends in ends()) {
+        let events = events_by_the_book(&stream);
+        for from in 0..events.len() + 2 {
+            let mut skip = Skip::new(from as u64);
+            let mut rest = Vec::new();
+            for chunk in cut(&stream, &ends) {
+                rest.extend_from_slice(&chunk[skip.push(chunk)..]);
+            }
+            let skipped: usize = events.iter().take(from).map(Vec::len).sum();
+            let skipped = if from > events.len() { stream.len() } else { skipped };
+            prop_assert_eq!(rest, &stream[skipped..], "{}", from);
+        }
+    }
+
     #[test]
     fn any_cut_gives_the_same_events_and_no_byte_is_lost(stream in stream(), ends in ends()) {
         let mut splitter = Splitter::new();

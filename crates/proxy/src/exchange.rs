@@ -1,6 +1,7 @@
 //! One request from its head to the last byte of its answer: the table of contents.
 
 use std::borrow::Cow;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -39,11 +40,15 @@ use crate::unified::Asked;
 use crate::universal;
 use crate::upstream::{Answer, Outgoing, Upload};
 
-pub(crate) async fn handle(worker: Rc<Worker>, request: Request<ClientBody>) -> Response<Body> {
+/// An answer in the making. On the heap, so that a long one does not hold on to what it took to make it; and not made by an
+/// `async fn`, which would hold room for it once for each of its two ways.
+pub(crate) type Answering = Pin<Box<dyn Future<Output = Response<Body>>>>;
+
+pub(crate) fn handle(worker: Rc<Worker>, request: Request<ClientBody>) -> Answering {
     let snapshot = worker.shared.snapshot();
     let outlives = outlives_its_client(&snapshot, request.uri().path(), request.headers());
     let answered = answer(worker, snapshot, request, outlives);
-    if outlives { detached(answered).await } else { answered.await }
+    if outlives { Box::pin(detached(answered)) } else { Box::pin(answered) }
 }
 
 /// A universal request that came as a message over a socket: an exchange like any other, with `head` as its own.
@@ -391,7 +396,7 @@ impl<'a> Exchange<'a> {
             }
             Wanted::Model(Asks::RunPreview) => {
                 let body = self.read_json(body).await?;
-                self.run_preview(&caller, &head.headers, &body).await
+                Box::pin(self.run_preview(&caller, &head.headers, &body)).await
             }
             Wanted::Model(asks) => {
                 let mut body = self.read_json(body).await?;
@@ -405,7 +410,8 @@ impl<'a> Exchange<'a> {
             }
             Wanted::Steps => {
                 let body = self.read_json(body).await?;
-                self.universal(&caller, &head.headers, body).await
+                // On the heap, as every exchange would have to hold room for it.
+                Box::pin(self.universal(&caller, &head.headers, body)).await
             }
         }
     }

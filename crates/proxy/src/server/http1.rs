@@ -19,7 +19,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{Method, Request};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Sleep;
@@ -28,7 +28,7 @@ use self::head::{Head, Parsed, parse};
 pub(crate) use self::line::{BodyOfLine, Line};
 use self::write::Writer;
 use super::ClientBody;
-use crate::body::Body;
+use crate::exchange::Answering;
 
 /// How long a client may keep a connection open between two requests.
 const KEPT_ALIVE: Duration = Duration::from_secs(75);
@@ -41,16 +41,12 @@ pub(super) enum Served {
 }
 
 /// Serves requests until the connection ends, the server stops, or hyper has to go on.
-pub(super) async fn serve<S, F>(
+pub(super) async fn serve(
     stream: TcpStream,
-    service: &S,
+    service: &impl Fn(Request<ClientBody>) -> Answering,
     head_within: Duration,
     stopped: &mut watch::Receiver<Option<Duration>>,
-) -> Served
-where
-    S: Fn(Request<ClientBody>) -> F,
-    F: Future<Output = Response<Body>>,
-{
+) -> Served {
     let line = Rc::new(Line::new(stream));
     let stop = stopped.clone();
     let mut told_to_stop = pin!(stopped.changed());
@@ -79,8 +75,7 @@ where
         };
         let bodiless = head.method == Method::HEAD;
         let request = Request::from_parts(head, ClientBody::Ours(BodyOfLine::new(&line, length)));
-        // On the heap, so that a long answer does not hold on to what it took to make it.
-        let mut answering = Box::pin(service(request));
+        let mut answering = service(request);
         let answer = poll_fn(|cx| match answering.as_mut().poll(cx) {
             Poll::Ready(answer) => Poll::Ready(Some(answer)),
             Poll::Pending => line.poll_gone(cx).map(|()| None),

@@ -190,6 +190,11 @@ impl Journal {
         self.thread.unpark();
     }
 
+    /// What was noted for this target and is not written yet.
+    pub fn noted_export(&self, target: &str) -> Option<LogPlace> {
+        self.shared.exports.waiting().reached.get(target).copied()
+    }
+
     /// Forgets how far targets other than these have come.
     pub fn keep_exports(&self, targets: impl IntoIterator<Item = String>) {
         self.shared.exports.keep(targets.into_iter().collect());

@@ -115,6 +115,13 @@ impl Exports {
     }
 }
 
+impl Drop for Exports {
+    fn drop(&mut self) {
+        let running = self.running.get_mut().unwrap_or_else(PoisonError::into_inner);
+        running.values().for_each(|running| running.driver.ask_to_stop(false));
+    }
+}
+
 impl Running {
     fn is(&self, export: &Export) -> bool {
         self.identity == export.identity && self.wanted == export.wanted && self.behaviour == export.behaviour

@@ -7,10 +7,12 @@
 //! * [`target`]: what takes batches
 //! * [`post`]: HTTP, as targets see it; the binary brings the client
 //! * [`driver`]: one thread per target: read, deliver, try again, move the place on
+//! * [`logpush`]: records as lines of JSON, packed, for folders, addresses, buckets and standard output
 //! * [`exports`]: all of them: started, replaced and stopped as the settings say
 
 pub mod driver;
 pub mod exports;
+pub mod logpush;
 pub mod post;
 pub mod source;
 pub mod target;

@@ -18,7 +18,7 @@ fn records_arrive_in_order_and_those_of_other_gateways_do_not() {
     log.push(5..105);
     receiver.wait_for(5..105);
     assert!(receiver.batches.lock().unwrap().iter().all(|size| *size <= 10), "batches are bounded");
-    wait_until(|| status(&exports, "a").behind == 0);
+    wait_until(|| (status(&exports, "a").sent, status(&exports, "a").behind) == (100, 0));
     let status = status(&exports, "a");
     assert_eq!((status.sent, status.lost, status.failed_attempts, status.last_error), (100, 0, 0, None));
 }

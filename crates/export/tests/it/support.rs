@@ -59,6 +59,40 @@ impl Log {
     }
 }
 
+/// HTTP that keeps every call and answers what it is told to, in this order; at the end 200.
+#[derive(Clone, Default)]
+pub(crate) struct Scripted {
+    pub(crate) calls: Arc<Mutex<Vec<Call>>>,
+    pub(crate) answers: Arc<Mutex<VecDeque<Result<Answer, Unreachable>>>>,
+}
+
+impl Scripted {
+    pub(crate) fn will(&self, status: u16, body: &'static str) {
+        let status = http::StatusCode::from_u16(status).unwrap();
+        let answer = Answer { status, body: body.into(), retry_after: None };
+        self.answers.lock().unwrap().push_back(Ok(answer));
+    }
+
+    pub(crate) fn calls(&self) -> Vec<Call> {
+        self.calls.lock().unwrap().clone()
+    }
+
+    pub(crate) fn maker(&self) -> PostMaker {
+        let post = self.clone();
+        Arc::new(move || Ok(Box::new(post.clone())))
+    }
+}
+
+impl Post for Scripted {
+    fn call(&mut self, call: &Call) -> Result<Answer, Unreachable> {
+        self.calls.lock().unwrap().push(call.clone());
+        let next = self.answers.lock().unwrap().pop_front();
+        next.unwrap_or_else(|| {
+            Ok(Answer { status: http::StatusCode::OK, body: "".into(), retry_after: None })
+        })
+    }
+}
+
 /// Records of gateway `main`, or of `quiet` where the number says so.
 pub(crate) fn record(number: u64) -> LogRecord {
     let created_at_ms = 1_795_348_800_000 + number as i64 * 1_000;

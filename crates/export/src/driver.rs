@@ -124,9 +124,8 @@ impl Driver {
         &self.status
     }
 
-    /// It ends after the call under way, and with `last_round` once what is left has been tried once.
-    pub(crate) fn ask_to_stop(&self, last_round: bool) {
-        self.signal.stop(if last_round { Stop::AfterLastRound } else { Stop::Now });
+    pub(crate) fn ask_to_stop(&self, stop: Stop) {
+        self.signal.stop(stop);
     }
 
     /// False if it has not ended by then.
@@ -151,12 +150,17 @@ struct State {
     ended: bool,
 }
 
+/// When a worker is to end.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
-enum Stop {
+pub(crate) enum Stop {
     #[default]
     No,
+    /// Once what is left has been tried once.
     AfterLastRound,
+    /// After the call under way.
     Now,
+    /// The same; where it stopped does not matter to anybody.
+    Forgotten,
 }
 
 impl Signal {
@@ -247,17 +251,20 @@ impl Worker {
         loop {
             let last = self.signal.stopping() > Stop::No;
             if self.round().is_err() || last {
-                return;
+                break;
             }
             self.signal.wait_for_records();
             self.signal.pause(self.behaviour.gather);
+        }
+        if self.signal.stopping() < Stop::Forgotten {
+            self.source.keep_place();
         }
     }
 
     /// Sends everything there is.
     fn round(&mut self) -> Result<(), Stopped> {
         loop {
-            if self.signal.stopping() == Stop::Now {
+            if self.signal.stopping() >= Stop::Now {
                 return Err(Stopped);
             }
             let stretch = match self.source.read() {
@@ -269,9 +276,9 @@ impl Worker {
             };
             self.change(|status| status.unreadable += stretch.unreadable);
             if stretch.entries.is_empty() {
-                let keep = self.place_kept.elapsed() >= KEEP_PLACE_EVERY;
-                self.source.pass_unwanted(stretch.reached, keep);
-                if keep {
+                self.source.pass_unwanted(stretch.reached);
+                if self.place_kept.elapsed() >= KEEP_PLACE_EVERY {
+                    self.source.keep_place();
                     self.place_kept = Instant::now();
                 }
             } else {
@@ -320,7 +327,7 @@ impl Worker {
             });
             rest = &rest[piece..];
             piece = piece.min(rest.len());
-            if self.signal.stopping() == Stop::Now {
+            if self.signal.stopping() >= Stop::Now {
                 return Err(Stopped);
             }
         }

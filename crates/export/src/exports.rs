@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use genesis_store::{Journal, Store, Wake};
 
-use crate::driver::{Behaviour, Driver, ExportStatus, Job, SharedStatus};
+use crate::driver::{Behaviour, Driver, ExportStatus, Job, SharedStatus, Stop};
 use crate::post::PostMaker;
 use crate::source::{Selection, Source};
 use crate::target::Target;
@@ -60,13 +60,13 @@ impl Exports {
                     running.insert(export.name, earlier);
                     continue;
                 }
-                earlier.driver.ask_to_stop(false);
+                earlier.driver.ask_to_stop(Stop::Now);
                 self.start(&mut running, export, Some(earlier.driver), &mut problems);
             } else {
                 self.start(&mut running, export, None, &mut problems);
             }
         }
-        before.into_values().for_each(|gone| gone.driver.ask_to_stop(false));
+        before.into_values().for_each(|gone| gone.driver.ask_to_stop(Stop::Forgotten));
         problems
     }
 
@@ -84,9 +84,9 @@ impl Exports {
     pub fn stop(&self, within: Duration) -> bool {
         let deadline = Instant::now() + within;
         let running = std::mem::take(&mut *self.running.lock().unwrap_or_else(PoisonError::into_inner));
-        running.values().for_each(|running| running.driver.ask_to_stop(true));
+        running.values().for_each(|running| running.driver.ask_to_stop(Stop::AfterLastRound));
         let all = running.values().all(|running| running.driver.ended_by(deadline));
-        running.values().for_each(|running| running.driver.ask_to_stop(false));
+        running.values().for_each(|running| running.driver.ask_to_stop(Stop::Now));
         all
     }
 
@@ -118,7 +118,7 @@ impl Exports {
 impl Drop for Exports {
     fn drop(&mut self) {
         let running = self.running.get_mut().unwrap_or_else(PoisonError::into_inner);
-        running.values().for_each(|running| running.driver.ask_to_stop(false));
+        running.values().for_each(|running| running.driver.ask_to_stop(Stop::Now));
     }
 }
 

@@ -75,10 +75,14 @@ impl Source {
         self.journal.note_export(&self.target, place);
     }
 
-    /// Everything up to here is not wanted. `keep`: note it, which is not worth a write each time.
-    pub fn pass_unwanted(&mut self, place: LogPlace, keep: bool) {
+    /// Everything up to here is not wanted, which is not worth a write each time: see [`Source::keep_place`].
+    pub fn pass_unwanted(&mut self, place: LogPlace) {
         self.place = Some(place);
-        if keep {
+    }
+
+    /// Keeps the place it has come to.
+    pub fn keep_place(&self) {
+        if let Some(place) = self.place {
             self.journal.note_export(&self.target, place);
         }
     }

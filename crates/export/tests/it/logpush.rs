@@ -308,7 +308,7 @@ fn a_folder_gets_whole_private_files_by_day_and_a_repeated_batch_takes_its_place
     assert_eq!(ids, [0, 1, 2].map(|number| record(number).id.to_string()));
 
     // Another process that does not know how far this one came writes the same object.
-    drop(exports);
+    assert!(exports.stop(PATIENCE));
     log.journal.note_export("logpush:a", LogPlace::START);
     let exports = log.exports();
     exports.apply(configured(&text, &[]).0);

@@ -1,5 +1,6 @@
 //! Exports of the log, wired: HTTP lent by the proxy, targets as the settings want them.
 
+use std::io;
 use std::sync::Arc;
 
 use genesis_admin::ExportHeld;
@@ -47,7 +48,15 @@ pub(crate) fn held(exports: &Exports) -> Vec<ExportHeld> {
         .collect()
 }
 
-struct Client(Outward);
+/// The proxy's client, as targets see it.
+pub(crate) struct Client(Outward);
+
+impl Client {
+    /// One for a command.
+    pub(crate) fn new() -> io::Result<Self> {
+        Outward::new().map(Self)
+    }
+}
 
 impl Post for Client {
     fn call(&mut self, call: &Call) -> Result<Answer, Unreachable> {

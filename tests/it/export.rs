@@ -191,6 +191,38 @@ fn standard_output_gets_a_line_for_each_record() {
 }
 
 #[test]
+fn what_is_in_the_log_is_exported_once_on_demand() {
+    let home = Home::new("");
+    let gateway = home.dev();
+    calls(gateway.address, 3);
+    gateway.stop();
+    let printed = home.print(&["logs", "export", "--fields", "ID,RequestBody"]);
+    let lines: Vec<Value> = printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let ids: Vec<_> = lines.iter().map(|line| line["ID"].as_str().unwrap()).collect();
+    assert_eq!(ids, logged(&home));
+    assert_eq!(lines[0]["RequestBody"], serde_json::from_slice::<Value>(BODY).unwrap());
+
+    let folder = home.file("exported");
+    let to = format!("file:{}", folder.display());
+    home.print(&["logs", "export", "--to", &to, "--gateway", "default"]);
+    home.print(&["logs", "export", "--to", &to]);
+    let files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path()).collect();
+    assert_eq!(files.len(), 1, "the second took the place of the first");
+    let mut text = String::new();
+    GzDecoder::new(std::fs::File::open(&files[0]).unwrap()).read_to_string(&mut text).unwrap();
+    assert_eq!(text.lines().count(), 3);
+    assert_eq!(home.print(&["logs", "export", "--gateway", "other"]), "");
+
+    home.write(
+        "genesis.json",
+        b"{ gateway: { gateways: { default: { logpush_public_key: 'xxxxxxxxxxxxxxxx' } } } }",
+    );
+    let refused = home.run(&["logs", "export"], "");
+    assert_eq!((refused.code, refused.stdout.as_str()), (Some(78), ""), "nothing in the clear instead");
+    assert!(refused.stderr.contains("logpush_public_key"), "{}", refused.stderr);
+}
+
+#[test]
 fn an_entry_that_cannot_be_used_is_told_at_its_place() {
     let home = Home::new(
         "{\n  gateway: { logpush: [\n    { name: 'a', destination: 'gs://bucket' },\n    { name: 'a', destination: 'stdout', fields: ['Modell'] },\n  ] } }",

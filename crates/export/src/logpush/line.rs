@@ -23,8 +23,10 @@ use super::seal::{NotSealed, Sealer, SealingKey};
 /// How records become lines.
 #[derive(Clone, Debug)]
 pub struct Lines {
-    /// By gateway; one without a key is written in the clear, one that is not here not at all.
+    /// By gateway; one without a key is written in the clear.
     keys: HashMap<String, Option<SealingKey>>,
+    /// Records of gateways that are not among them are written, too.
+    others: bool,
     /// `None`: all.
     fields: Option<HashSet<&'static str>>,
 }
@@ -33,7 +35,13 @@ impl Lines {
     /// `fields`: only these, all if empty.
     pub fn new(keys: HashMap<String, Option<SealingKey>>, fields: &[String]) -> Self {
         let chosen = FIELDS.iter().copied().filter(|field| fields.iter().any(|wanted| wanted == field));
-        Self { keys, fields: (!fields.is_empty()).then(|| chosen.collect()) }
+        Self { keys, others: false, fields: (!fields.is_empty()).then(|| chosen.collect()) }
+    }
+
+    /// Writes records of every other gateway in the clear; without this, not at all.
+    #[must_use]
+    pub fn with_other_gateways(self) -> Self {
+        Self { others: true, ..self }
     }
 
     /// Whether bodies are among the fields.
@@ -44,8 +52,12 @@ impl Lines {
     /// Appends a line for each record, its line end included.
     pub fn write(&self, entries: &[LogEntry], text: &mut Vec<u8>) -> Result<(), NotSealed> {
         for entry in entries {
-            let Some(key) = self.keys.get(&entry.record.gateway) else { continue };
-            let sealer = key.as_ref().map(SealingKey::sealer).transpose()?;
+            let key = match self.keys.get(&entry.record.gateway) {
+                Some(key) => key.as_ref(),
+                None if self.others => None,
+                None => continue,
+            };
+            let sealer = key.map(SealingKey::sealer).transpose()?;
             self.write_one(entry, sealer.as_ref(), text)?;
             text.push(b'\n');
         }

@@ -29,9 +29,9 @@ impl Receiver {
         let status = Arc::new(AtomicU16::new(200));
         let told = Arc::clone(&status);
         // What it answers may repeat what it was sent: that must not be told on.
-        let upstream = Upstream::start(move |_| {
+        let upstream = Upstream::start(move |request| {
             let status = told.load(Ordering::SeqCst);
-            json(&format!("{status} Told"), "{}")
+            json(&format!("{status} Told"), &format!("you sent {}", request.head))
         });
         Self { upstream, status }
     }
@@ -97,6 +97,8 @@ fn every_record_arrives_in_order_across_outages_and_kills() {
     receiver.will_answer(500);
     calls(gateway.address, 30);
     wait_until("the outage to be told of", || ready(&gateway)["failing"][0] == "exports");
+    assert_eq!(ready(&gateway)["exports"][0]["lastError"], "the receiver answered 500", "and no more");
+    assert!(!gateway.said().contains("s3cret"), "{}", gateway.said());
     gateway.kill();
 
     let gateway = home.dev();

@@ -1,13 +1,16 @@
 //! One thread per target: reads what follows the target's place, delivers it, moves the place on. What does not arrive is
 //! tried again for as long as it takes, with growing pauses; the log is the queue, so memory stays bounded.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+mod signal;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use genesis_store::{LogEntry, Wake};
 
+use self::signal::Signal;
+pub(crate) use self::signal::Stop;
 use crate::post::{Post, PostMaker};
 use crate::source::{Bounds, Source};
 use crate::target::{Target, Undelivered};
@@ -134,87 +137,6 @@ impl Driver {
     }
 }
 
-/// Told to a worker from outside.
-#[derive(Debug, Default)]
-struct Signal {
-    woken: AtomicBool,
-    /// The worker sleeps until something happens: only then is it worth being notified.
-    idle: AtomicBool,
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    stop: Stop,
-    ended: bool,
-}
-
-/// When a worker is to end.
-#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) enum Stop {
-    #[default]
-    No,
-    /// Once what is left has been tried once.
-    AfterLastRound,
-    /// After the call under way.
-    Now,
-    /// The same; where it stopped does not matter to anybody.
-    Forgotten,
-}
-
-impl Signal {
-    fn wake(&self) {
-        self.woken.store(true, Ordering::SeqCst);
-        if self.idle.swap(false, Ordering::SeqCst) {
-            drop(self.lock());
-            self.changed.notify_all();
-        }
-    }
-
-    fn stop(&self, stop: Stop) {
-        let mut state = self.lock();
-        state.stop = state.stop.max(stop);
-        drop(state);
-        self.changed.notify_all();
-    }
-
-    fn stopping(&self) -> Stop {
-        self.lock().stop
-    }
-
-    /// Sleeps until woken or asked to stop.
-    fn wait_for_records(&self) {
-        let mut state = self.lock();
-        loop {
-            // Either whoever wakes sees this, or what it set before is seen here.
-            self.idle.store(true, Ordering::SeqCst);
-            if self.woken.swap(false, Ordering::SeqCst) || state.stop > Stop::No {
-                self.idle.store(false, Ordering::SeqCst);
-                return;
-            }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    /// Sleeps, unless asked to stop.
-    fn pause(&self, pause: Duration) {
-        let state = self.lock();
-        let asked = |state: &mut State| state.stop == Stop::No;
-        drop(self.changed.wait_timeout_while(state, pause, asked).unwrap_or_else(PoisonError::into_inner));
-    }
-
-    fn ended_by(&self, deadline: Instant) -> bool {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let waited = self.changed.wait_timeout_while(self.lock(), left, |state| !state.ended);
-        waited.unwrap_or_else(PoisonError::into_inner).0.ended
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// Says so if a worker breaks down, and that it has ended in any case.
 struct Ending(SharedStatus, Arc<Signal>);
 
@@ -224,8 +146,7 @@ impl Drop for Ending {
             let why = "the export broke down; nothing is sent until the gateway is restarted";
             self.0.lock().unwrap_or_else(PoisonError::into_inner).last_error = Some(why.to_owned());
         }
-        self.1.lock().ended = true;
-        self.1.changed.notify_all();
+        self.1.end();
     }
 }
 

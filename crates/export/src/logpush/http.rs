@@ -2,17 +2,20 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use genesis_config::logpush::Compression;
 use genesis_store::LogEntry;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
 use http::{HeaderMap, Method};
 
 use super::pack::{Packing, pack};
-use crate::post::{Call, Post};
+use crate::post::{Answer, Call, Post};
 use crate::target::{Target, Undelivered};
 
 /// For one batch.
 const WITHIN: Duration = Duration::from_secs(30);
+/// Shorter words, such as `Bearer`, are no secrets.
+const SECRET_LENGTH: usize = 7;
 
 pub(super) struct HttpTarget {
     url: String,
@@ -59,6 +62,23 @@ impl Target for HttpTarget {
             within: WITHIN,
         };
         let answer = post.call(&call).map_err(|error| Undelivered::later(error.to_string()))?;
-        if answer.status.is_success() { Ok(()) } else { Err(Undelivered::by_status(&answer)) }
+        if answer.status.is_success() {
+            return Ok(());
+        }
+        // Some receivers repeat what they were sent, and what they say is shown.
+        let body = if self.holds_secret(&answer.body) { Bytes::new() } else { answer.body.clone() };
+        Err(Undelivered::by_status(&Answer { body, ..answer }))
+    }
+}
+
+impl HttpTarget {
+    /// Whether a word of the configured headers, or a value of the address, is in the text.
+    fn holds_secret(&self, text: &[u8]) -> bool {
+        let text = String::from_utf8_lossy(text);
+        let values = self.headers.values().filter(|value| value.is_sensitive());
+        let words = values.flat_map(|value| value.to_str().unwrap_or_default().split_whitespace());
+        let query = self.url.split_once('?').map(|(_, query)| query).unwrap_or_default();
+        let parameters = query.split('&').filter_map(|pair| Some(pair.split_once('=')?.1));
+        words.chain(parameters).any(|secret| secret.len() >= SECRET_LENGTH && text.contains(secret))
     }
 }

@@ -46,6 +46,12 @@ pub fn exports<'g>(
     let mut pushed = HashMap::new();
     let mut pems = String::new();
     for gateway in gateways.into_iter().filter(|gateway| gateway.logpush) {
+        if blocks.is_empty() {
+            warnings.push(format!(
+                "gateway `{}` has `logpush: true`, and gateway.logpush names no destination",
+                gateway.id
+            ));
+        }
         let key = match gateway.logpush_public_key.as_deref().map(SealingKey::parse).transpose() {
             Ok(key) => key,
             Err(error) => {

@@ -210,7 +210,8 @@ fn decoded(value: &str) -> Result<String, BadDestination> {
     let mut bytes = Vec::with_capacity(value.len());
     let mut rest = value.as_bytes();
     while let Some((&byte, after)) = rest.split_first() {
-        let code = after.get(..2).and_then(|code| std::str::from_utf8(code).ok());
+        let code = after.get(..2).filter(|code| code.iter().all(u8::is_ascii_hexdigit));
+        let code = code.and_then(|code| std::str::from_utf8(code).ok());
         match code.and_then(|code| u8::from_str_radix(code, 16).ok()) {
             Some(decoded) if byte == b'%' => {
                 bytes.push(decoded);
@@ -236,7 +237,31 @@ fn shown(name: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in "(s3|r2|https?|file|stdout)?:?/?/?[a-z%?&=+._{}$é -]{0,60}") {
+            let _ = Destination::parse(&text);
+        }
+
+        #[test]
+        fn a_key_comes_out_as_it_was_encoded(secret in "[ -~é]{1,40}") {
+            let encoded: String = secret.bytes().map(|byte| format!("%{byte:02x}")).collect();
+            let bucket = bucket_of(&format!("s3://b?access-key-id=id&secret-access-key={encoded}"));
+            let (_, found) = bucket.keys.expect("keys");
+            prop_assert_eq!(text(&found), secret);
+        }
+
+        #[test]
+        fn keys_of_amazon_need_no_encoding(secret in "[A-Za-z0-9/+=]{40}") {
+            let bucket = bucket_of(&format!("s3://b?access-key-id=id&secret-access-key={secret}"));
+            let (_, found) = bucket.keys.expect("keys");
+            prop_assert_eq!(text(&found), secret);
+        }
+    }
 
     fn bucket_of(text: &str) -> Bucket {
         match Destination::parse(text).expect(text) {

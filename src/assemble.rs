@@ -301,7 +301,7 @@ fn gateway_settings(
 /// Settings somebody made that this version reads, checks and does not act on. A limit one only believes in is worse
 /// than none.
 fn without_effect(gateway: &GatewaySettings) -> Vec<String> {
-    const EFFECTIVE: [&str; 23] = [
+    const EFFECTIVE: [&str; 25] = [
         "authentication",
         "byok_only",
         "cache_invalidate_on_update",
@@ -313,6 +313,8 @@ fn without_effect(gateway: &GatewaySettings) -> Vec<String> {
         "id",
         "log_management",
         "log_management_strategy",
+        "logpush",
+        "logpush_public_key",
         "on_disconnect",
         "policies",
         "rate_limiting_interval",

@@ -10,11 +10,13 @@ use std::time::{Duration, SystemTime};
 
 use genesis_admin::{Admin, CacheHeld};
 use genesis_config::{CacheBlock, GatewaySettings};
+use genesis_export::Exports;
 use genesis_proxy::{Aside, Cache, Event, Limiter, Server, ServerError, ServerOptions, Shared};
 use genesis_store::{CacheDisk, CacheOptions, Journal, JournalOptions, Store};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::assemble::{self, DevMode, Stored};
+use crate::export;
 use crate::home::{Home, Settings};
 use crate::printer::{Failed, Printer};
 use crate::retention::Kept;
@@ -23,6 +25,8 @@ use crate::retention::Kept;
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Short, so that under load a record is written while it is still in the processor's cache, and few can be lost.
 const COMMIT_INTERVAL: Duration = Duration::from_millis(10);
+/// How long exports may take to send what is left when the gateway stops. The log keeps what they do not send.
+const LAST_EXPORTS: Duration = Duration::from_secs(5);
 /// Events from the data plane that may wait; more are only repetitions.
 const EVENTS: usize = 64;
 
@@ -31,6 +35,7 @@ pub(crate) struct Running {
     admin: Arc<Admin>,
     server: Server,
     watcher: Watcher,
+    exports: Arc<Exports>,
     drain: Duration,
 }
 
@@ -68,6 +73,7 @@ impl Running {
             ..JournalOptions::default()
         };
         let journal = Arc::new(Journal::start(&store, options));
+        let exported = Arc::clone(&journal);
         let (events, heard) = sync_channel(EVENTS);
         let declared = assemble::declared(&settings, dev.as_ref(), home.written_at_ms())?;
         let admin = Admin::new(store.clone(), Arc::clone(&journal), declared);
@@ -80,6 +86,16 @@ impl Running {
             .with_limiter(limiter)
             .with_cache(cache(&block.cache, &store));
         let shared = Arc::new(shared);
+        let exports = Exports::new(store.clone(), exported, export::post_beside(&shared));
+        let exports = Arc::new(exports);
+        // Before anything is served: what is logged from here on belongs to them.
+        for warning in export::apply(&exports, &settings, &shared.snapshot()) {
+            printer.warn(warning);
+        }
+        let told = Arc::downgrade(&exports);
+        admin.ask_exports(Box::new(move || {
+            told.upgrade().map(|exports| export::held(&exports)).unwrap_or_default()
+        }));
         let asked = Arc::downgrade(&shared);
         admin.ask_cache(Box::new(move || {
             let size = asked.upgrade()?.cache().size();
@@ -106,12 +122,13 @@ impl Running {
             stored,
             shared: Arc::clone(&shared),
             admin: Arc::clone(&admin),
+            exports: Arc::clone(&exports),
             dev,
             kept,
             seen,
         };
         let watcher = Watcher::start(watched, heard)?;
-        Ok(Self { shared, admin, server, watcher, drain })
+        Ok(Self { shared, admin, server, watcher, exports, drain })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -143,6 +160,9 @@ impl Running {
                 stats.pending,
                 stats.last_error.unwrap_or_default()
             ));
+        }
+        if !self.exports.stop(LAST_EXPORTS.min(self.drain)) {
+            printer.warn("not every log record was exported; the rest follows after the next start");
         }
         journal.close();
         Ok(())
@@ -211,6 +231,7 @@ struct Watched {
     stored: Stored,
     shared: Arc<Shared>,
     admin: Arc<Admin>,
+    exports: Arc<Exports>,
     dev: Option<DevMode>,
     kept: Kept,
     seen: Seen,
@@ -289,9 +310,10 @@ impl Watched {
             tracing::warn!("{unread}; what was read before stays in force");
         }
         let applied = self.home.settings().and_then(|settings| {
-            let (snapshot, warnings) = assemble::snapshot(&settings, &self.stored, self.dev.as_ref())?;
+            let (snapshot, mut warnings) = assemble::snapshot(&settings, &self.stored, self.dev.as_ref())?;
             self.admin.declare(assemble::declared(&settings, self.dev.as_ref(), self.home.written_at_ms())?);
             self.kept.apply(&snapshot);
+            warnings.extend(export::apply(&self.exports, &settings, &snapshot));
             self.shared.replace_snapshot(snapshot);
             Ok(warnings)
         });

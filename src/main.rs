@@ -6,6 +6,7 @@
 //! * `home`: the folder everything lives in, and what is in it
 //! * `assemble`: file + environment + store → the snapshot the gateway runs with
 //! * `control`: notices changes and applies them while the gateway runs
+//! * `export`: the log on its way to other systems
 //! * `retention`: how many log records each gateway keeps
 //! * `service`: the gateway under systemd or launchd
 //! * `probe`: whether a gateway answers at an address
@@ -19,6 +20,7 @@ mod cli;
 mod client;
 mod command;
 mod control;
+mod export;
 mod home;
 mod printer;
 mod private_file;

@@ -1,12 +1,13 @@
 //! `genesis logs`: what went through the gateway.
 
+mod export;
 mod lines;
 mod record;
 
 use std::thread;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use genesis_store::{Direction, ErrorKind, LogField, LogFilter, LogRecord, Operator, Store};
 
 use self::lines::Lines;
@@ -22,12 +23,15 @@ const PAGE: usize = 500;
 
 #[derive(Args, Debug)]
 #[command(
+    args_conflicts_with_subcommands = true,
     after_help = "The newest stand at the bottom, as `tail` prints them. An exchange is logged when it ends.\n\n\
     Examples:\n  genesis logs -f --failed\n  genesis logs --since 1h --provider anthropic --metadata team=search\n  \
     genesis logs 019a7c52-81f0\n  genesis logs 019a7c52-81f0 --body response | jq .usage\n  \
     genesis logs --since 7d --limit 1000 --json | jq -r .cost_nano_usd"
 )]
 pub(crate) struct Logs {
+    #[command(subcommand)]
+    command: Option<Box<LogsCommand>>,
     /// Show this exchange in full; the first 8 digits of its id, or more, will do
     #[arg(conflicts_with_all = ["filters", "follow", "limit"])]
     id: Option<String>,
@@ -46,6 +50,12 @@ pub(crate) struct Logs {
     /// Print one JSON object a line; costs are integers in nano-USD
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum LogsCommand {
+    /// Carry what is in the log now elsewhere, once
+    Export(export::Export),
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -97,6 +107,9 @@ struct Entry {
 }
 
 pub(crate) fn run(args: Logs, printer: &Printer) -> Result<(), Failed> {
+    if let Some(LogsCommand::Export(args)) = args.command.as_deref() {
+        return export::run(args, printer);
+    }
     let home = Home::find()?;
     let settings = home.settings()?;
     if let Some(id) = &args.id {

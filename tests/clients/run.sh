@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The official SDKs of OpenAI and Anthropic, in Python and Node, against the built binary: on each provider's own path,
 # and on the unified API, where an SDK of one vendor drives the models of another. Cloudflare's own package drives the
-# universal endpoint; Cloudflare's SDK, in both languages, manages the gateway.
+# universal endpoint; Cloudflare's SDK, in both languages, manages the gateway. Amazon's reads what the log was exported to.
 #
 #   tests/clients/run.sh [path to genesis]      without a path: builds the binary and takes that
 #

@@ -66,9 +66,10 @@ fn settings_that_are_not_there_yet_are_refused_or_told() {
     // Told before the port is tried, so that nothing has to be started.
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let listen = taken.local_addr().unwrap().to_string();
-    let home = Home::new("{ gateway: { gateways: { prod: { logpush: true, byok_only: true } } } }");
-    let told = "gateway `prod`: no effect yet in this version: logpush\n";
-    fails(&home.run(&["gateway", "run", "--listen", &listen], ""), 1, &["warning:", told]);
+    let home = Home::new("{ gateway: { gateways: { prod: { log_classification: true, logpush: true } } } }");
+    let told = "gateway `prod`: no effect yet in this version: log_classification\n";
+    let nowhere = "gateway `prod` has `logpush: true`, and gateway.logpush names no destination";
+    fails(&home.run(&["gateway", "run", "--listen", &listen], ""), 1, &["warning:", told, nowhere]);
 }
 
 const MESSAGES: &str = "/v1/acct/prod/anthropic/v1/messages";

@@ -6,6 +6,7 @@ mod bad_start;
 mod cache;
 mod cli;
 mod crash;
+mod export;
 mod http;
 mod leaks;
 mod limits;

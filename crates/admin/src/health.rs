@@ -2,9 +2,10 @@
 
 use genesis_store::{Journal, Store};
 use http::{Response, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::envelope::{Body, json_body as body};
+use crate::metrics::ExportHeld;
 
 /// `/`: what this is, for whoever opens it in a browser.
 pub fn greeting() -> Response<Body> {
@@ -22,8 +23,8 @@ pub fn live() -> Response<Body> {
 }
 
 /// `/readyz`: requests are served whatever the store does, so this is 200 as long as anything answers; what is ill
-/// is listed, with the log's counters.
-pub fn ready(store: &Store, journal: &Journal) -> Response<Body> {
+/// is listed, with the counters of the log and its exports.
+pub fn ready(store: &Store, journal: &Journal, exports: &[ExportHeld]) -> Response<Body> {
     let log = journal.stats();
     let mut failing = Vec::new();
     if !log.healthy {
@@ -32,7 +33,10 @@ pub fn ready(store: &Store, journal: &Journal) -> Response<Body> {
     if store.version().is_err() {
         failing.push("store");
     }
-    let report = json!({
+    if exports.iter().any(|export| export.last_error.is_some()) {
+        failing.push("exports");
+    }
+    let mut report = json!({
         "ready": true,
         "failing": failing,
         "log": {
@@ -44,5 +48,21 @@ pub fn ready(store: &Store, journal: &Journal) -> Response<Body> {
             "lastError": log.last_error,
         },
     });
+    if !exports.is_empty() {
+        report["exports"] = exports.iter().map(export).collect();
+    }
     body(StatusCode::OK, &report)
+}
+
+fn export(export: &ExportHeld) -> Value {
+    json!({
+        "target": export.target,
+        "sent": export.sent,
+        "behind": export.behind,
+        "lost": export.lost,
+        "refused": export.refused,
+        "unreadable": export.unreadable,
+        "failedAttempts": export.failed_attempts,
+        "lastError": export.last_error,
+    })
 }

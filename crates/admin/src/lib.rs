@@ -44,7 +44,7 @@ pub use custom_providers::patch as custom_provider_patch;
 pub use envelope::Body;
 use envelope::{Refusal, code};
 use metrics::Metrics;
-pub use metrics::{CacheGauge, CacheHeld};
+pub use metrics::{CacheGauge, CacheHeld, ExportGauge, ExportHeld};
 pub use openapi::document as openapi;
 use tail::Listeners;
 
@@ -57,6 +57,7 @@ pub struct Admin {
     declared: RwLock<Arc<Declared>>,
     metrics: Arc<Metrics>,
     cache: OnceLock<CacheGauge>,
+    exports: OnceLock<ExportGauge>,
     on_loopback: bool,
 }
 
@@ -104,6 +105,7 @@ impl Admin {
             declared,
             metrics,
             cache: OnceLock::new(),
+            exports: OnceLock::new(),
             on_loopback: false,
         }
     }
@@ -118,6 +120,11 @@ impl Admin {
     /// Where the metrics ask how much the cache holds; the first one stays.
     pub fn ask_cache(&self, gauge: CacheGauge) {
         let _ = self.cache.set(gauge);
+    }
+
+    /// Where health and metrics ask how exports are doing; the first one stays.
+    pub fn ask_exports(&self, gauge: ExportGauge) {
+        let _ = self.exports.set(gauge);
     }
 
     /// Requests that begin from now on see this.
@@ -143,10 +150,14 @@ impl Admin {
         match path {
             "" => health::greeting(),
             "/healthz" | "/health" => health::live(),
-            "/readyz" => health::ready(&self.store, &self.journal),
+            "/readyz" => health::ready(&self.store, &self.journal, &self.exports_held()),
             "/metrics" => metrics::answer(self, request).unwrap_or_else(Refusal::response),
             _ => Refusal::new(StatusCode::NOT_FOUND, code::NO_ROUTE, "no such path").response(),
         }
+    }
+
+    fn exports_held(&self) -> Vec<ExportHeld> {
+        self.exports.get().map(|gauge| gauge()).unwrap_or_default()
     }
 
     fn declared(&self) -> Arc<Declared> {

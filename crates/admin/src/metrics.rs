@@ -27,6 +27,28 @@ pub struct CacheHeld {
     pub answers_on_disk: u64,
 }
 
+/// How exports of the log are doing.
+pub type ExportGauge = Box<dyn Fn() -> Vec<ExportHeld> + Send + Sync>;
+
+/// One of them; all but `behind` and `lost` since the process began.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct ExportHeld {
+    pub target: String,
+    /// Records that arrived.
+    pub sent: u64,
+    /// Records the receiver will never take.
+    pub refused: u64,
+    /// Records that are damaged in the log.
+    pub unreadable: u64,
+    /// Records deleted from the log before they could be sent.
+    pub lost: u64,
+    /// Records yet to be sent.
+    pub behind: u64,
+    pub failed_attempts: u64,
+    /// Why the last attempt failed; `None` once one succeeds.
+    pub last_error: Option<String>,
+}
+
 /// What is added up since the process began.
 #[derive(Default)]
 pub(crate) struct Metrics {
@@ -95,6 +117,7 @@ pub(crate) fn answer(admin: &Admin, request: &Request<Bytes>) -> Result<Response
     if let Some(held) = admin.cache.get().and_then(|gauge| gauge()) {
         write_cache(&mut text, held);
     }
+    write_exports(&mut text, &admin.exports_held());
     Ok(raw(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text))
 }
 
@@ -236,6 +259,39 @@ fn write_cache(text: &mut String, held: CacheHeld) {
     line(text, format_args!("genesis_cache_answers{{place=\"disk\"}} {}", held.answers_on_disk));
     head(text, "genesis_cache_memory_bytes", "gauge", "Bytes of the answers in memory.");
     line(text, format_args!("genesis_cache_memory_bytes {}", held.bytes_in_memory));
+}
+
+fn write_exports(text: &mut String, exports: &[ExportHeld]) {
+    type Number = (&'static str, &'static str, &'static str, fn(&ExportHeld) -> u64);
+    const NUMBERS: [Number; 6] = [
+        ("genesis_export_sent_total", "counter", "Log records that arrived.", |export| export.sent),
+        ("genesis_export_behind", "gauge", "Log records yet to be sent.", |export| export.behind),
+        ("genesis_export_failed_attempts_total", "counter", "Attempts to send that failed.", |export| {
+            export.failed_attempts
+        }),
+        (
+            "genesis_export_lost_total",
+            "counter",
+            "Log records deleted before they could be sent.",
+            |export| export.lost,
+        ),
+        ("genesis_export_refused_total", "counter", "Log records the receiver will never take.", |export| {
+            export.refused
+        }),
+        (
+            "genesis_export_unreadable_total",
+            "counter",
+            "Log records that are damaged and cannot be sent.",
+            |export| export.unreadable,
+        ),
+    ];
+    for (name, kind, about, value) in NUMBERS.iter().filter(|_| !exports.is_empty()) {
+        head(text, name, kind, about);
+        for export in exports {
+            let target = escaped(&export.target);
+            line(text, format_args!("{name}{{target=\"{target}\"}} {}", value(export)));
+        }
+    }
 }
 
 fn head(text: &mut String, name: &str, kind: &str, about: &str) {

@@ -35,6 +35,23 @@ pub(crate) fn check(file: &File) -> Vec<Problem> {
         }
     }
     problems.extend(server(file));
+    problems.extend(logpush(file));
+    problems
+}
+
+fn logpush(file: &File) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (index, block) in file.gateway.logpush.iter().enumerate() {
+        let path = format!("gateway.logpush[{index}]");
+        problems.extend(block.check().into_iter().map(|mut problem| {
+            problem.path = format!("{path}.{}", problem.path);
+            problem
+        }));
+        if file.gateway.logpush[..index].iter().any(|other| other.name == block.name) {
+            let problem = Problem::at(format!("{path}.name"), "is the name of another destination");
+            problems.push(problem.with_hint("how far each has come is kept under its name"));
+        }
+    }
     problems
 }
 

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use crate::edit::is_too_deep;
 use crate::environment::{Environment, references};
 use crate::gateway::GatewaySettings;
+use crate::logpush::LogpushBlock;
 use crate::money::Usd;
 use crate::problem::{Problem, join};
 use crate::providers::Providers;
@@ -110,6 +111,12 @@ impl File {
             let headers = patch.headers.iter();
             texts.extend(headers.map(|(name, text)| (join(&format!("{path}.headers"), name), text.as_str())));
         }
+        for (index, block) in self.gateway.logpush.iter().enumerate() {
+            let path = format!("gateway.logpush[{index}]");
+            texts.push((format!("{path}.destination"), block.destination.expose_secret()));
+            let headers = block.headers.iter();
+            texts.extend(headers.map(|(name, text)| (join(&format!("{path}.headers"), name), text.as_str())));
+        }
         let stores = [("gateway.store", &self.gateway.store), ("gateway.shared", &self.gateway.shared)];
         for (path, text) in stores {
             texts.extend(text.as_ref().map(|text| (path.to_owned(), text.expose_secret())));
@@ -151,6 +158,9 @@ const OBJECTS: &[&str] = &[
     "gateway.admin",
     "gateway.cache",
     "gateway.limits",
+    "gateway.logpush.*",
+    "gateway.logpush.*.batch",
+    "gateway.logpush.*.filter.*",
     "gateway.gateways.*",
     "gateway.gateways.*.cache_semantic",
     "gateway.routes.*",
@@ -443,6 +453,8 @@ pub struct GatewayBlock {
     pub gateways: BTreeMap<String, GatewaySettings>,
     /// Dynamic routes, by name.
     pub routes: BTreeMap<String, RouteBlock>,
+    /// Where the log is carried.
+    pub logpush: Vec<LogpushBlock>,
 }
 
 /// `gateway.routes.<name>`: a dynamic route as written; [`crate::Route`] is the graph it stands for.
@@ -478,6 +490,7 @@ impl Default for GatewayBlock {
             allow_private: false,
             gateways: BTreeMap::new(),
             routes: BTreeMap::new(),
+            logpush: Vec::new(),
         }
     }
 }

@@ -6,6 +6,7 @@
 //! * [`schema`]: the file described for editors, as JSON Schema
 //! * [`problem`]: what is wrong with it: path, line, column, hint
 //! * [`gateway`]: the settings of one gateway, in Cloudflare's field names
+//! * [`logpush`]: where records of the log are carried
 //! * [`route`]: dynamic routes, as checked graphs
 //! * [`dot_env`]: one variable of a `.env` file's text set
 //! * [`condition`]: whether a policy applies: a subset of CEL, parsed and evaluated
@@ -32,6 +33,7 @@ pub mod file;
 pub mod gateway;
 mod known;
 mod limits;
+pub mod logpush;
 mod model_name;
 mod model_table;
 pub mod money;
@@ -57,6 +59,7 @@ pub use file::{
 };
 pub use gateway::{GatewayId, GatewaySettings, SemanticCache};
 pub use known::KnownModel;
+pub use logpush::{Destination, LogpushBlock};
 pub use model_name::dashed_claude;
 pub use model_table::{Abilities, Ability, ModelTable};
 pub use place::is_local_place;

@@ -273,8 +273,49 @@ fn gateway() -> Value {
                 map("By id: gateways kept in this file, read-only over the API", gateway_settings()),
             ),
             ("routes", map("By name: dynamic routes, called as `dynamic/<name>`", route())),
+            ("logpush", list("Where the log is carried", logpush())),
         ],
     )
+}
+
+fn logpush() -> Value {
+    let mut filter = object(
+        "A condition on records; every one must hold",
+        [
+            ("key", words("The field", crate::logpush::FILTER_KEYS)),
+            ("operator", words("The comparison", crate::logpush::OPERATORS)),
+            ("value", json!({ "description": "One value or several, of which one must do" })),
+        ],
+    );
+    filter["required"] = json!(["key", "operator", "value"]);
+    let batch = object(
+        "How much is sent at once",
+        [
+            ("seconds", whole("How long records gather; default 5")),
+            ("records", whole("At most so many; default 1000")),
+            ("bytes", whole("At most so many, before compression; default 8388608")),
+        ],
+    );
+    let mut entry = object(
+        "A destination of the log; `${VAR}` in destination and headers stands for a variable of the environment",
+        [
+            ("name", text("Unique; how far the destination has come is kept under it")),
+            ("destination", text("`s3://…`, `r2://…`, `https://…`, `file:/folder` or `stdout`")),
+            ("enabled", flag("Default true")),
+            (
+                "gateways",
+                list("Of the gateways with `logpush: true`; default all of them", text("Gateway id")),
+            ),
+            ("filter", list("Which records; default all", filter)),
+            ("bodies", flag("Carry requests and answers, too; default true")),
+            ("fields", list("Only these fields; default all", words("A field", crate::logpush::FIELDS))),
+            ("compression", words("Default gzip, for stdout none", &["gzip", "none"])),
+            ("headers", map("Sent with every call to an http destination", text("Value"))),
+            ("batch", batch),
+        ],
+    );
+    entry["required"] = json!(["name", "destination"]);
+    entry
 }
 
 fn route() -> Value {

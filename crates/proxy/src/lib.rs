@@ -33,6 +33,7 @@
 //! * `receipt`: the record of the exchange, finished when the body is dropped
 //! * `marks`: the `cf-aig-*` response headers
 //! * `failure` and `reply`: what can go wrong, and the one place that turns it into HTTP
+//! * [`outward`]: calls on the gateway's own account, such as exports
 //! * `explain`: what would be done with a request, and why; nothing is sent
 //! * [`snapshot`]: the immutable compiled settings a request runs with
 
@@ -56,6 +57,7 @@ mod limit;
 mod marks;
 mod models;
 mod options;
+pub mod outward;
 mod place;
 mod plan;
 mod planning;
@@ -84,6 +86,7 @@ pub use explain::{
 pub use facts::facts as model_facts;
 pub use health::TargetHealth;
 pub use limit::Limiter;
+pub use outward::{Outward, OutwardAnswer, OutwardCall, OutwardError};
 pub use route::GatewayRoute;
 pub use server::{Aside, AsideBody, Event, Server, ServerError, ServerOptions, Shared};
 pub use snapshot::{Key, Snapshot, SnapshotParts, Token};

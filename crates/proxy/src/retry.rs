@@ -4,7 +4,7 @@
 //! * `retry/policy`: how often, and after which pause; pure
 //! * `retry/after`: how long the provider asks to wait
 
-mod after;
+pub(crate) mod after;
 mod policy;
 
 use std::time::{Duration, SystemTime};

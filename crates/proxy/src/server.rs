@@ -151,6 +151,10 @@ impl Shared {
         self
     }
 
+    pub(crate) fn tls(&self) -> &Arc<TlsSetup> {
+        &self.tls
+    }
+
     pub fn limiter(&self) -> &Limiter {
         &self.limiter
     }

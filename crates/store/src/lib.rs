@@ -14,6 +14,7 @@
 //! * [`query`]: reading the log and the usage totals, deleting records
 //! * [`annotation`]: what is noted about records later, and corrected costs
 //! * [`analytics`]: sums and percentiles by time and group; `sketch`: the histograms behind the percentiles
+//! * [`export`]: reading the log on from a place, for what carries it elsewhere
 //! * [`backup`]: everything in one file, and back
 //! * [`lease`]: what limits and budgets have used, written ahead of the use
 //! * `sqlite`: all SQL; a second backend would stand beside it
@@ -27,6 +28,7 @@ pub mod cache;
 pub mod custom_provider;
 pub mod document;
 pub mod error;
+pub mod export;
 pub mod filter;
 pub mod gateway;
 pub mod health;
@@ -54,11 +56,12 @@ pub use cache::{CacheDisk, CacheKey, CacheOptions, CacheRow, CacheStats, CacheUs
 pub use custom_provider::CustomProviderRow;
 pub use document::DocumentRow;
 pub use error::{Error, ErrorKind, Result};
+pub use export::{LogEntry, LogPlace, LogSlice, LogStretch, WhichGateways};
 pub use filter::{Direction, LogCondition, LogField, LogFilter, LogOrder, LogValue, Operator};
 pub use gateway::GatewayRow;
 pub use journal::{
     Figures, Following, Journal, JournalOptions, JournalStats, Listener, Retention, RetentionOf, Strategy,
-    Tally,
+    Tally, Wake,
 };
 pub use key::{KeyOptions, KeyRow};
 pub use lease::{Lease, Leases};

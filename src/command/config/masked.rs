@@ -112,7 +112,11 @@ fn without_password(text: &str) -> String {
     }
     let query = query.map(|query| {
         let pairs = query.split('&').map(|pair| match pair.split_once('=') {
-            Some((name, value)) if is_secret_name(name) && !without_variables(value).is_empty() => {
+            // `header_…`: what a logpush destination sends along, whatever it is called.
+            Some((name, value))
+                if (is_secret_name(name) || name.starts_with("header_"))
+                    && !without_variables(value).is_empty() =>
+            {
                 format!("{name}={MASK}")
             }
             _ => pair.to_owned(),
@@ -187,6 +191,11 @@ mod tests {
             ("postgres://db/x?user=a&password=pw", "postgres://db/x?user=a&password=***"),
             ("https://h/p?a=b", "https://h/p?a=b"),
             ("sqlite:~/x.db", "sqlite:~/x.db"),
+            ("https://h/?header_X-One=pw&tag=a", "https://h/?header_X-One=***&tag=a"),
+            (
+                "s3://b/p?region=r&access-key-id=id&secret-access-key=pw&session-token=${T}",
+                "s3://b/p?region=r&access-key-id=id&secret-access-key=***&session-token=${T}",
+            ),
         ] {
             assert_eq!(shown("gateway.store", json!(text)), json!(expected));
         }

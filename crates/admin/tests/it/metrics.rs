@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use genesis_admin::{Admin, CacheHeld, Declared};
+use genesis_admin::{Admin, CacheHeld, Declared, ExportHeld};
 use genesis_store::{LogRecord, Outcome, Permissions};
 use http::Request;
 
@@ -231,4 +231,31 @@ fn a_token_is_needed_where_others_can_reach() {
     assert_eq!(status(&admin, &[("host", "rebound.example")]), 400);
     assert_eq!(status(&admin, &[local, ("origin", "https://elsewhere.example")]), 400);
     assert_eq!(status(&admin, &[("host", "rebound.example"), ("authorization", &reader)]), 200);
+}
+
+#[test]
+fn exports_are_shown_in_metrics_and_health() {
+    let api = Api::new();
+    let before = api.call("GET", "/metrics", None).text();
+    assert!(!before.contains("genesis_export"), "none, no series: {before}");
+    api.admin.ask_exports(Box::new(|| {
+        vec![
+            ExportHeld { target: "logpush:a".into(), sent: 7, behind: 3, lost: 2, ..ExportHeld::default() },
+            ExportHeld {
+                target: "logpush:\"b\"".into(),
+                failed_attempts: 4,
+                last_error: Some("the receiver answered 500".into()),
+                ..ExportHeld::default()
+            },
+        ]
+    }));
+    let scrape = Scrape::of(&api);
+    assert_eq!(scrape.samples[r#"genesis_export_sent_total{target="logpush:a"}"#], 7.0);
+    assert_eq!(scrape.samples[r#"genesis_export_behind{target="logpush:a"}"#], 3.0);
+    assert_eq!(scrape.samples[r#"genesis_export_lost_total{target="logpush:a"}"#], 2.0);
+    assert_eq!(scrape.samples[r#"genesis_export_failed_attempts_total{target="logpush:\"b\""}"#], 4.0);
+    let ready: serde_json::Value = serde_json::from_str(&api.call("GET", "/readyz", None).text()).unwrap();
+    assert_eq!((&ready["ready"], &ready["failing"][0]), (&true.into(), &"exports".into()));
+    assert_eq!(ready["exports"][1]["lastError"], "the receiver answered 500");
+    assert_eq!(ready["exports"][0]["behind"], 3);
 }

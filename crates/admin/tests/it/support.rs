@@ -125,7 +125,7 @@ impl Api {
     }
 
     pub(crate) fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
-        let full = if path.starts_with("/client/") || path == "/metrics" {
+        let full = if path.starts_with("/client/") || ["/metrics", "/readyz"].contains(&path) {
             path.to_owned()
         } else {
             format!("{BASE}{path}")

@@ -6,7 +6,7 @@ use http::HeaderMap;
 use http::header::{HeaderName, RETRY_AFTER};
 
 /// `retry-after-ms`, else `retry-after` in seconds or as a date. What cannot be read is as if absent.
-pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     static MILLISECONDS: HeaderName = HeaderName::from_static("retry-after-ms");
     let text = |name: &HeaderName| headers.get(name)?.to_str().ok().map(str::trim);
     let number = |text: &str| text.parse::<f64>().ok().filter(|number| (0.0..=1e9).contains(number));

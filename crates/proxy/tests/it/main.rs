@@ -15,6 +15,7 @@ mod gateway;
 mod identity;
 mod limits;
 mod log;
+mod outward;
 mod passthrough;
 mod pools;
 mod realtime;

@@ -21,6 +21,9 @@ pub type Listener = Box<dyn FnMut(&LogRecord) + Send>;
 /// Is shown figures. Must neither block nor panic.
 pub type Tally = Box<dyn Fn(&Figures<'_>) + Send + Sync>;
 
+/// Is called after commits. Must neither block nor panic.
+pub type Wake = Arc<dyn Fn() + Send + Sync>;
+
 /// What is added up of one exchange; see [`LogRecord`].
 #[derive(Clone, Debug)]
 pub struct Figures<'a> {
@@ -41,6 +44,7 @@ pub(super) struct Followers {
     tally: OnceLock<Tally>,
     count: AtomicUsize,
     listeners: Mutex<Listeners>,
+    wakes: Mutex<Vec<Weak<dyn Fn() + Send + Sync>>>,
 }
 
 #[derive(Default)]
@@ -84,6 +88,21 @@ impl Followers {
             listeners.next
         });
         Following { followers: Arc::downgrade(self), number }
+    }
+
+    pub(super) fn add_wake(&self, wake: &Wake) {
+        self.wakes.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(wake));
+    }
+
+    /// Once per commit, so the lock costs nothing that counts.
+    pub(super) fn wake(&self) {
+        let mut wakes = self.wakes.lock().unwrap_or_else(PoisonError::into_inner);
+        wakes.retain(|wake| {
+            wake.upgrade().is_some_and(|wake| {
+                wake();
+                true
+            })
+        });
     }
 
     pub(super) fn end(&self) {

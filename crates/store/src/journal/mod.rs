@@ -1,6 +1,7 @@
 //! The journal: the log's hot side. A bounded queue the request path pushes into, and one thread that empties it.
 //!
 //! * `batch`: what one commit writes, prepared in memory
+//! * `exports`: how far exports of the log have come, written with the records
 //! * `writer`: the thread: when to commit, what to shed, how to wait for an ill store
 //! * [`follow`]: listeners that are shown each record as it comes
 //!
@@ -8,6 +9,7 @@
 //! Bodies go first when memory, time or space is short, the oldest before the newest; then the oldest records.
 
 mod batch;
+mod exports;
 pub mod follow;
 mod writer;
 
@@ -24,9 +26,11 @@ use std::{
 use crossbeam_queue::ArrayQueue;
 
 pub(crate) use self::batch::{Batch, Part};
+pub(crate) use self::exports::ExportPlaces;
+use self::exports::WaitingPlaces;
 use self::follow::Followers;
-pub use self::follow::{Figures, Following, Listener, Tally};
-use crate::{LogRecord, Payload, Store, packed::Packed};
+pub use self::follow::{Figures, Following, Listener, Tally, Wake};
+use crate::{LogPlace, LogRecord, Payload, Store, packed::Packed};
 
 /// How much a gateway's log may hold.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -174,6 +178,29 @@ impl Journal {
         self.shared.followers.set_tally(tally);
     }
 
+    /// Calls `wake` after each commit that brought records, for as long as it exists elsewhere.
+    pub fn wake(&self, wake: &Wake) {
+        self.shared.followers.add_wake(wake);
+    }
+
+    /// Notes that everything up to `place` has arrived at `target`. Written with the next commit, which is soon; a process
+    /// that is killed before has sent some records that it will send again.
+    pub fn note_export(&self, target: &str, place: LogPlace) {
+        self.shared.exports.note(target, place);
+        self.thread.unpark();
+    }
+
+    /// What was noted for this target and is not written yet.
+    pub fn noted_export(&self, target: &str) -> Option<LogPlace> {
+        self.shared.exports.waiting().reached.get(target).copied()
+    }
+
+    /// Forgets how far targets other than these have come.
+    pub fn keep_exports(&self, targets: impl IntoIterator<Item = String>) {
+        self.shared.exports.keep(targets.into_iter().collect());
+        self.thread.unpark();
+    }
+
     /// Lets go of everybody who follows, and of whoever comes later.
     pub fn end_following(&self) {
         self.shared.followers.end();
@@ -256,6 +283,7 @@ struct Shared {
     flush_done: Mutex<u64>,
     flushed: Condvar,
     followers: Arc<Followers>,
+    exports: WaitingPlaces,
 }
 
 impl Shared {
@@ -279,6 +307,7 @@ impl Shared {
             flush_done: Mutex::new(0),
             flushed: Condvar::new(),
             followers: Arc::default(),
+            exports: WaitingPlaces::default(),
         }
     }
 

@@ -215,10 +215,16 @@ impl Writer {
                 },
             )),
         };
-        database.commit(batch, &self.options.retention)?;
-        self.shared.written.fetch_add(batch.records, Ordering::Relaxed);
+        let places = self.shared.exports.waiting();
+        database.commit(batch, &places, &self.options.retention)?;
+        self.shared.exports.written(&places);
+        let records = batch.records;
+        self.shared.written.fetch_add(records, Ordering::Relaxed);
         self.shared.refused.fetch_add(batch.refused, Ordering::Relaxed);
         self.pending = None;
+        if records > 0 {
+            self.shared.followers.wake();
+        }
         Ok(())
     }
 
@@ -243,7 +249,7 @@ impl Writer {
     }
 
     fn is_empty(&self) -> bool {
-        self.pending.is_none() && self.backlog.is_empty()
+        self.pending.is_none() && self.backlog.is_empty() && self.shared.exports.is_empty()
     }
 
     /// Counts what could not be written before the end.
@@ -264,7 +270,7 @@ impl Writer {
         shared.parked.store(true, Ordering::Relaxed);
         // The counterpart of the fence in `Journal::push`.
         fence(Ordering::SeqCst);
-        if shared.queue.is_empty() && !self.is_awaited(noticed) {
+        if shared.queue.is_empty() && shared.exports.is_empty() && !self.is_awaited(noticed) {
             thread::park();
         }
         shared.parked.store(false, Ordering::Relaxed);

@@ -10,15 +10,15 @@ use rusqlite::Connection;
 use uuid::Uuid;
 
 use super::{
-    Failure, FileId, LogWriter, file_id, log_editor,
+    Failure, FileId, LogWriter, exports, file_id, log_editor,
     log_reader::{self, Records, Search},
     open_readable, open_writable,
     schema::LOG,
     total_reader,
 };
 use crate::{
-    AnalyticsQuery, AnalyticsRow, Correction, ErrorKind, LogFilter, LogNote, LogRanges, LogRecord, Payload,
-    Result,
+    AnalyticsQuery, AnalyticsRow, Correction, ErrorKind, LogFilter, LogNote, LogPlace, LogRanges, LogRecord,
+    LogSlice, LogStretch, Payload, Result,
 };
 
 const BUSY: Duration = Duration::from_secs(5);
@@ -77,6 +77,28 @@ impl Log {
         with_percentiles: bool,
     ) -> Result<Vec<AnalyticsRow>> {
         self.read(|connection| total_reader::analytics(connection, query, with_percentiles))
+    }
+
+    // Exports
+
+    pub(crate) fn end(&self) -> Result<LogPlace> {
+        self.read(exports::end)
+    }
+
+    pub(crate) fn after(&self, place: LogPlace, wanted: &LogSlice) -> Result<LogStretch> {
+        self.read(|connection| exports::after(connection, place, wanted))
+    }
+
+    pub(crate) fn behind(&self, place: LogPlace, wanted: &LogSlice) -> Result<u64> {
+        self.read(|connection| exports::behind(connection, place, wanted))
+    }
+
+    pub(crate) fn export_place(&self, target: &str) -> Result<Option<LogPlace>> {
+        self.read(|connection| exports::place(connection, target))
+    }
+
+    pub(crate) fn lost_before_export(&self, target: &str) -> Result<Vec<(String, u64)>> {
+        self.read(|connection| exports::lost(connection, target))
     }
 
     // Changing

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 use uuid::Uuid;
 
 use super::{
-    Failure,
+    Failure, exports,
     log_reader::{Records, Search, Spot, bodies, find_one},
     pages::{self, LoadedPage},
     total_writer::{LEVELS, TotalWriter, level_of},
@@ -99,6 +99,7 @@ fn delete_from_page(
         pages::delete(transaction, &page.row)?;
         return Ok(gone.len() as u64);
     }
+    exports::count_lost(transaction, &page.row, || Ok(pages::seqs(&gone)))?;
     pages::forget(transaction, page, &gone)?;
     blank_bodies(transaction, &gone, &kept, buffer)?;
     let details = pages::details(transaction, &page.row)?;

@@ -498,14 +498,14 @@ fn annotation_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<(Uuid, Annotation
     Ok((Uuid::from_bytes(row.get(0)?), annotation))
 }
 
-fn annotation(connection: &Connection, id: Uuid) -> rusqlite::Result<Annotation> {
+pub(super) fn annotation(connection: &Connection, id: Uuid) -> rusqlite::Result<Annotation> {
     let mut statement = connection.prepare_cached(&format!("{ANNOTATION} WHERE id = ?"))?;
     let found = statement.query_row(params![id.as_bytes()], annotation_row).optional()?;
     Ok(found.map(|(_, annotation)| annotation).unwrap_or_default())
 }
 
 /// Everything that was noted; `None` if nothing was.
-fn annotations(connection: &Connection) -> Result<Option<HashMap<Uuid, Annotation>>, Failure> {
+pub(super) fn annotations(connection: &Connection) -> Result<Option<HashMap<Uuid, Annotation>>, Failure> {
     if !pages::has_annotations(connection)? {
         return Ok(None);
     }
@@ -514,7 +514,7 @@ fn annotations(connection: &Connection) -> Result<Option<HashMap<Uuid, Annotatio
 }
 
 /// Puts what was noted into the record.
-fn merge(record: &mut LogRecord, annotation: Annotation) {
+pub(super) fn merge(record: &mut LogRecord, annotation: Annotation) {
     record.feedback = annotation.feedback;
     record.score = annotation.score;
     if let Some(text) = &annotation.metadata_text {

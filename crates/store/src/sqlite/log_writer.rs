@@ -9,13 +9,13 @@ use std::{
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::{
-    Failure, FileId, count, file_id, open_writable, pages, retention,
+    Failure, FileId, count, exports, file_id, open_writable, pages, retention,
     schema::{LOG, SEQ_SHIFT},
     total_writer::TotalWriter,
 };
 use crate::{
     Result,
-    journal::{Batch, Part, RetentionOf},
+    journal::{Batch, ExportPlaces, Part, RetentionOf},
     page::{Page, Place, frames},
 };
 
@@ -117,12 +117,23 @@ impl LogWriter {
         file_id(&self.path) == self.file
     }
 
-    /// Writes the batch and deletes what retention asks for. All or nothing; durable when it returns.
-    pub(crate) fn commit(&mut self, batch: &Batch, retention: &RetentionOf) -> Result<()> {
-        self.try_commit(batch, retention).map_err(|failure| failure.explain(&self.path))
+    /// Writes the batch and how far exports have come, and deletes what retention asks for. All or nothing; durable when
+    /// it returns.
+    pub(crate) fn commit(
+        &mut self,
+        batch: &Batch,
+        exports: &ExportPlaces,
+        retention: &RetentionOf,
+    ) -> Result<()> {
+        self.try_commit(batch, exports, retention).map_err(|failure| failure.explain(&self.path))
     }
 
-    fn try_commit(&mut self, batch: &Batch, limits: &RetentionOf) -> Result<(), Failure> {
+    fn try_commit(
+        &mut self,
+        batch: &Batch,
+        places: &ExportPlaces,
+        limits: &RetentionOf,
+    ) -> Result<(), Failure> {
         let upkeep = self.upkeep_at <= Instant::now();
         let Self { connection, sources, last_seq, totals, data_version, buffer, .. } = self;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -140,6 +151,8 @@ impl LogWriter {
             *last_seq = (*last_seq).max(base + part.page.zone.last_seq);
         }
         totals.add(&transaction, &batch.totals)?;
+        // Before anything is deleted, so that what has arrived does not count as lost.
+        exports::note(&transaction, places)?;
         let slice = TRIM_SLICE + batch.records;
         let mut more = retention::trim(&transaction, sources, limits, slice, upkeep)?;
         if upkeep {

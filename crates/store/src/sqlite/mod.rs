@@ -6,6 +6,7 @@
 //!   * `log_writer`: one commit of the journal; `total_writer` adds its totals, `retention` deletes
 //!   * `log_reader`: records by filter; `total_reader`: sums and percentiles by group
 //!   * `log_editor`: notes, corrections, deleting by filter
+//!   * `exports`: reading on from a place, and the places exports have come to
 //! * `leases`: what limits have used
 //! * `cache`: cached answers
 //! * `backup`: both files in one; `check`: SQLite's own check of a file
@@ -14,6 +15,7 @@
 pub(crate) mod backup;
 mod cache;
 mod check;
+mod exports;
 mod leases;
 mod log;
 mod log_editor;

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use uuid::Uuid;
 
-use super::{Failure, count, damaged};
+use super::{Failure, count, damaged, exports};
 use crate::{
     packed::read_figures,
     page::{Frame, Page, Zone, compress, decompress, frames},
@@ -156,6 +156,7 @@ pub(super) fn remove(connection: &Connection, row: &PageRow) -> rusqlite::Result
 
 /// Deletes a page with its bodies and what was noted about its records.
 pub(super) fn delete(connection: &Connection, row: &PageRow) -> Result<(), Failure> {
+    exports::count_lost(connection, row, || Ok(seqs(&load(connection, row.clone())?.frames)))?;
     if has_annotations(connection)? {
         let loaded = load(connection, row.clone())?;
         forget(connection, &loaded, &loaded.frames)?;
@@ -169,6 +170,10 @@ pub(super) fn delete(connection: &Connection, row: &PageRow) -> Result<(), Failu
 
 /// Deletes the first `records` that are left of a page: marks them, for writing the page anew each time would cost more.
 pub(super) fn skip(transaction: &Transaction<'_>, row: &PageRow, records: u64) -> Result<(), Failure> {
+    exports::count_lost(transaction, row, || {
+        let frames = load(transaction, row.clone())?.frames;
+        Ok(seqs(&frames[..(records as usize).min(frames.len())]))
+    })?;
     if has_annotations(transaction)? {
         let loaded = load(transaction, row.clone())?;
         forget(transaction, &loaded, &loaded.frames[..(records as usize).min(loaded.frames.len())])?;
@@ -177,6 +182,11 @@ pub(super) fn skip(transaction: &Transaction<'_>, row: &PageRow, records: u64) -
         .prepare_cached("UPDATE page SET skip = skip + ?1, records = records - ?1 WHERE last_seq = ?2")?
         .execute(params![records as i64, row.zone.last_seq])?;
     Ok(())
+}
+
+/// The sequence numbers of records.
+pub(super) fn seqs(frames: &[Frame]) -> Vec<i64> {
+    frames.iter().map(|frame| frame.seq).collect()
 }
 
 pub(super) fn has_annotations(connection: &Connection) -> rusqlite::Result<bool> {

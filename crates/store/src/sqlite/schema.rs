@@ -138,6 +138,7 @@ pub(super) const LOG: Schema = Schema {
     migrations: &[
         sql(upgrade::FIRST_SCHEMA),
         Migration { sql: PAGES, convert: Some(upgrade::rows_to_pages) },
+        sql(EXPORTS),
     ],
 };
 
@@ -192,6 +193,22 @@ const PAGES: &str = "
     ) WITHOUT ROWID;
     -- What commits added and the sums above do not have yet.
     CREATE TABLE fresh_total (number INTEGER PRIMARY KEY, data BLOB NOT NULL);
+";
+
+/// Beside the records, since they stand for places among them: a log that is begun anew has none.
+const EXPORTS: &str = "
+    -- Everything up to here has arrived.
+    CREATE TABLE export (
+        target TEXT PRIMARY KEY,
+        seq    INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    -- What was deleted before it could be sent.
+    CREATE TABLE export_lost (
+        target  TEXT NOT NULL,
+        source  INTEGER NOT NULL,
+        records INTEGER NOT NULL,
+        PRIMARY KEY (target, source)
+    ) WITHOUT ROWID;
 ";
 
 /// What limits have used: few rows, written while requests wait.

@@ -7,6 +7,7 @@
 //! * `managed`: what the management API keeps
 //! * `crash`: a killed process loses nothing it was told is written
 //! * `edit`: notes, corrected costs, deleting, age, backups
+//! * `exports`: reading on from a place; places kept; losses counted
 //! * `files`: modes, migrations, damage
 //! * `upgrade`: databases of older versions
 //! * `model`: filters and totals against a plain in-memory model
@@ -18,6 +19,7 @@ mod conformance;
 mod cost;
 mod crash;
 mod edit;
+mod exports;
 mod files;
 mod journal;
 mod leases;

@@ -1,0 +1,10 @@
+//! Tests of exports through the public API, over a real log.
+//!
+//! * `driver`: what arrives, in which order, whatever the receiver does
+//! * `logpush`: lines field by field, encryption, folders, addresses, buckets
+//! * `support`: a log, and receivers that do as they are told
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod driver;
+mod logpush;
+mod support;

@@ -16,3 +16,4 @@ mod readme;
 mod rooms;
 mod store_faults;
 mod terminal;
+mod traffic;

@@ -1,9 +1,9 @@
 //! Whether the process lives, and whether it can do its work.
 
-use genesis_store::{Journal, Store};
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use serde_json::json;
 
+use crate::Admin;
 use crate::envelope::{Body, json_body as body};
 
 /// `/`: what this is, for whoever opens it in a browser.
@@ -21,18 +21,18 @@ pub fn live() -> Response<Body> {
     body(StatusCode::OK, &json!({ "ok": true, "status": "live" }))
 }
 
-/// `/readyz`: requests are served whatever the store does, so this is 200 as long as anything answers; what is ill
-/// is listed, with the log's counters.
-pub fn ready(store: &Store, journal: &Journal) -> Response<Body> {
-    let log = journal.stats();
+/// `/readyz`: requests are served whatever the store and the targets do, so this is 200 as long as anything answers. What
+/// is ill is listed, with the log's counters, and for whoever may see it with what is open and how targets fare.
+pub(crate) fn ready(admin: &Admin, headers: &HeaderMap) -> Response<Body> {
+    let log = admin.journal.stats();
     let mut failing = Vec::new();
     if !log.healthy {
         failing.push("log");
     }
-    if store.version().is_err() {
+    if admin.store.version().is_err() {
         failing.push("store");
     }
-    let report = json!({
+    let mut report = json!({
         "ready": true,
         "failing": failing,
         "log": {
@@ -44,5 +44,9 @@ pub fn ready(store: &Store, journal: &Journal) -> Response<Body> {
             "lastError": log.last_error,
         },
     });
+    if let Some(traffic) = admin.traffic().filter(|_| admin.may_watch(headers).is_ok()) {
+        report["open"] = traffic.open();
+        report["targets"] = traffic.targets().into();
+    }
     body(StatusCode::OK, &report)
 }

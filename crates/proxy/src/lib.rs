@@ -82,7 +82,7 @@ pub use explain::{
     ExplainedToken, Explanation, Refusal, Sender, explain,
 };
 pub use facts::facts as model_facts;
-pub use health::TargetHealth;
+pub use health::{Down, TargetHealth};
 pub use limit::Limiter;
 pub use route::GatewayRoute;
 pub use server::{Aside, AsideBody, Event, Server, ServerError, ServerOptions, Shared};

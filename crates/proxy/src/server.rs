@@ -44,6 +44,7 @@ use crate::dropped::DroppedFields;
 use crate::exchange;
 use crate::limit::Limiter;
 use crate::plan::malformed;
+use crate::receipt::OpenCalls;
 use crate::reply;
 use crate::resume::Runs;
 use crate::route::Rates;
@@ -73,6 +74,7 @@ pub struct Shared {
     events: std::sync::mpsc::SyncSender<Event>,
     tls: Arc<TlsSetup>,
     connections: AtomicUsize,
+    pub(crate) open: OpenCalls,
     /// What rate nodes of dynamic routes count.
     pub(crate) rates: Rates,
     pub(crate) dropped: DroppedFields,
@@ -137,6 +139,7 @@ impl Shared {
             events,
             tls: Arc::default(),
             connections: AtomicUsize::new(0),
+            open: OpenCalls::default(),
             rates: Rates::default(),
             dropped: DroppedFields::default(),
             runs: Arc::new(Runs::new()),
@@ -203,6 +206,11 @@ impl Shared {
     /// Open client connections.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Calls under way, and how many of them are answered as a stream or over a WebSocket.
+    pub fn open_calls(&self) -> (usize, usize) {
+        self.open.counts()
     }
 
     pub(crate) fn tell(&self, event: Event) {

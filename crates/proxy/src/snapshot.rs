@@ -15,7 +15,7 @@ use genesis_config::{
 use http::header::{HeaderName, HeaderValue};
 
 use crate::credential::{StoredKey, StoredKeys};
-use crate::health::{Health, TargetHealth};
+use crate::health::{self, Health, TargetHealth};
 use crate::limit::GatewayLimits;
 use crate::route::GatewayRoute;
 
@@ -212,13 +212,10 @@ impl Snapshot {
         self.limited.keys().cloned()
     }
 
-    /// How each target has fared that was called at all, by provider.
+    /// How each target has fared that was called at all, by provider and address.
     pub fn health(&self) -> Vec<TargetHealth> {
         let members = self.targets.iter().flat_map(|(slug, setup)| setup.members().map(move |at| (slug, at)));
-        let mut reports: Vec<_> = members.map(|(slug, at)| at.health.report(slug, at.address())).collect();
-        reports.retain(|report| report.calls > 0);
-        reports.sort_by(|a, b| a.provider.cmp(&b.provider));
-        reports
+        health::listed(members.filter_map(|(slug, at)| TargetHealth::of(slug, &at.address(), &at.health)))
     }
 
     /// Providers that have a key, or need none, or are simulated.

@@ -1,5 +1,7 @@
 //! Several addresses and several keys of one provider.
 
+use std::time::Duration;
+
 use crate::gateway::{Gateway, Setup};
 use crate::upstream::{Upstream, answer};
 
@@ -53,11 +55,11 @@ fn an_address_that_is_down_is_left_out() {
     // Five in a row, and perhaps a try after its rest.
     assert!((5..=10).contains(&failures), "{failures}");
     let health = gateway.shared.snapshot().health();
-    assert_eq!(health.iter().filter(|target| !target.up).count(), 1);
-    assert!(
-        health.iter().any(|target| target.address == format!("{}/v1", ill.url()) && !target.up),
-        "{health:?}"
-    );
+    let down: Vec<_> = health.iter().filter_map(|target| Some((target, target.down.as_ref()?))).collect();
+    let [(target, down)] = down[..] else { panic!("{health:?}") };
+    assert_eq!(target.address, ill.url(), "without its path");
+    assert!(down.why.ends_with("faults in a row, the last one: 500"), "{down:?}");
+    assert!(down.tried_again_in <= Duration::from_secs(30), "{down:?}");
 }
 
 #[test]

@@ -91,6 +91,7 @@ fn left_alone(target: &Value) -> String {
         0 => "the next call tries it".to_owned(),
         _ => format!("tried again in {seconds} s"),
     };
-    let calls = format!("{} of {} failed", count(number(target, "faults")), many(number(target, "calls"), "call"));
+    let calls =
+        format!("{} of {} failed", count(number(target, "faults")), many(number(target, "calls"), "call"));
     format!("{} is left alone: {why}; {when}; {calls}", named(target))
 }

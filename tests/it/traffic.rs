@@ -8,8 +8,7 @@ use serde_json::Value;
 use crate::http::{Upstream, call, json as answer};
 use crate::process::{Home, Running, wait_until};
 
-const ANSWER: &str =
-    r#"{"object":"chat.completion","model":"m","choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2}}"#;
+const ANSWER: &str = r#"{"object":"chat.completion","model":"m","choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2}}"#;
 
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
@@ -70,7 +69,10 @@ fn what_is_left_alone_is_told_everywhere_with_its_reason() {
     let report: Value = serde_json::from_str(&stage.get("/readyz")).unwrap();
     let [down, up] = &report["targets"].as_array().unwrap()[..] else { panic!("{report}") };
     assert_eq!((&report["ready"], &report["failing"]), (&Value::from(true), &serde_json::json!([])));
-    assert_eq!((&down["provider"], &down["up"], &down["faults"]), (&"anthropic".into(), &false.into(), &5.into()));
+    assert_eq!(
+        (&down["provider"], &down["up"], &down["faults"]),
+        (&"anthropic".into(), &false.into(), &5.into())
+    );
     assert_eq!(down["address"], format!("http://127.0.0.1:{}", stage.nobody));
     assert_eq!(down["why"], "5 faults in a row, the last one: connect");
     assert_eq!((&up["up"], &up["calls"], &up["faults"]), (&true.into(), &1.into(), &0.into()));
@@ -87,7 +89,8 @@ fn what_is_left_alone_is_told_everywhere_with_its_reason() {
         assert!(metrics.contains(&sample), "{sample}: {metrics}");
     }
 
-    let left_alone = format!("anthropic at http://127.0.0.1:{} is left alone: 5 faults in a row", stage.nobody);
+    let left_alone =
+        format!("anthropic at http://127.0.0.1:{} is left alone: 5 faults in a row", stage.nobody);
     let screen = stage.home.print(&["status"]);
     for said in [&left_alone, "targets", "1 up", "under way", "6 records written, 0 waiting"] {
         assert!(screen.contains(said), "{said}: {screen}");

@@ -38,7 +38,6 @@ use crate::credential::Credential;
 use crate::failure::Failure;
 use crate::options::{Options, is_secret};
 use crate::resolve::Manner;
-use crate::route::RateKey;
 use crate::server::Shared;
 use crate::snapshot::Snapshot;
 use crate::upstream::Tee;
@@ -81,8 +80,6 @@ pub(crate) struct Receipt {
     attempt_began_ms: u32,
     /// The client has left, and the answer is read on without it.
     client_gone: bool,
-    /// Counts of rate nodes that its cost goes to.
-    charges: Vec<RateKey>,
     priced: bool,
     spending: Spending,
 }
@@ -189,7 +186,6 @@ impl Receipt {
             manner: Manner::default(),
             attempt_began_ms: 0,
             client_gone: false,
-            charges: Vec::new(),
             priced: false,
             spending: Spending::default(),
         }
@@ -526,13 +522,10 @@ impl Drop for Receipt {
         if !self.settled {
             self.client_left();
         }
-        if !self.collect && self.charges.is_empty() && !self.has_permit() {
+        if !self.collect && !self.has_permit() {
             return;
         }
         self.price();
-        for key in &self.charges {
-            self.shared.rates.spend(key, self.record.cost_nano_usd.unwrap_or_default());
-        }
         self.settle_permit();
         if !self.collect {
             return;

@@ -47,7 +47,6 @@ use crate::plan::malformed;
 use crate::receipt::OpenCalls;
 use crate::reply;
 use crate::resume::Runs;
-use crate::route::Rates;
 use crate::snapshot::Snapshot;
 use crate::upstream::{Pool, TlsSetup};
 
@@ -75,8 +74,6 @@ pub struct Shared {
     tls: Arc<TlsSetup>,
     connections: AtomicUsize,
     pub(crate) open: OpenCalls,
-    /// What rate nodes of dynamic routes count.
-    pub(crate) rates: Rates,
     pub(crate) dropped: DroppedFields,
     /// Streams that can be resumed.
     pub(crate) runs: Arc<Runs>,
@@ -140,7 +137,6 @@ impl Shared {
             tls: Arc::default(),
             connections: AtomicUsize::new(0),
             open: OpenCalls::default(),
-            rates: Rates::default(),
             dropped: DroppedFields::default(),
             runs: Arc::new(Runs::new()),
         }

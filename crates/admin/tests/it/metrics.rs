@@ -276,7 +276,8 @@ fn targets_and_what_is_open_are_told() {
     assert_eq!(of("genesis_target_faults_total", odd), 7.0);
     assert_eq!(of("genesis_target_in_flight", odd), 2.0);
     assert_eq!(of("genesis_target_latency_seconds", odd), 1.234_567);
-    let open = ["connections", "calls", "streams"].map(|what| scrape.samples[&format!("genesis_open_{what}")]);
+    let open =
+        ["connections", "calls", "streams"].map(|what| scrape.samples[&format!("genesis_open_{what}")]);
     assert_eq!(open, [5.0, 4.0, 3.0]);
 }
 

@@ -52,9 +52,11 @@ impl TargetHealth {
         self.faults += other.faults;
         self.in_flight += other.in_flight;
         self.latency = self.latency.max(other.latency);
-        self.down = self.down.take().zip(other.down).map(|(one, other)| {
-            if one.tried_again_in <= other.tried_again_in { one } else { other }
-        });
+        self.down = self
+            .down
+            .take()
+            .zip(other.down)
+            .map(|(one, other)| if one.tried_again_in <= other.tried_again_in { one } else { other });
     }
 }
 
@@ -108,10 +110,8 @@ mod tests {
     use super::*;
 
     fn target(address: &str, calls: u64, down: Option<u64>) -> TargetHealth {
-        let down = down.map(|seconds| Down {
-            why: format!("{seconds}"),
-            tried_again_in: Duration::from_secs(seconds),
-        });
+        let down = down
+            .map(|seconds| Down { why: format!("{seconds}"), tried_again_in: Duration::from_secs(seconds) });
         let (provider, address) = ("p".to_owned(), address.to_owned());
         let latency = Duration::from_millis(calls);
         TargetHealth { provider, address, down, calls, faults: 1, in_flight: 2, latency }

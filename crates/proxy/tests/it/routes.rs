@@ -236,6 +236,30 @@ fn a_dearer_fallback_does_not_get_past_the_element_before_it() {
     assert_eq!((reply.status, reply.json()["internalCode"].as_u64()), (403, Some(9402)), "{}", reply.text());
 }
 
+#[test]
+fn what_a_failed_model_cost_is_counted_where_it_was_let_through() {
+    let upstream = Upstream::start();
+    let elements = [
+        COST_NODE,
+        "outputs: { success: { elementId: 'a' }, fallback: { elementId: 'c' } } },",
+        &model("a", "openai", "gpt-5-mini", "", ", fallback: { elementId: 'b' }"),
+        &model("b", "anthropic", "claude-opus-4-5", "", ""),
+        &model("c", "mine", "cheap", "", ""),
+    ];
+    let gateway = with_route(&upstream, &elements.concat());
+    // It failed, and says that it used 2000 tokens of $2 a million.
+    let failed = json!({ "model": "gpt-5-mini", "choices": [],
+        "usage": { "prompt_tokens": 0, "completion_tokens": 2_000 } });
+    upstream.will_say(answer("500 x", JSON, failed.to_string().as_bytes()));
+    upstream.will_say(used(1));
+    let reply = call_for(&gateway, "ann", 3_000);
+    assert_eq!(reply.header("cf-aig-attempts"), Some("openai 500, mine 200"), "{}", reply.text());
+    gateway.log(1);
+    upstream.will_say(used(1));
+    let reply = call_for(&gateway, "ann", 3_000);
+    assert_eq!(reply.header("cf-aig-provider"), Some("mine"), "0.4 of the cent are spent");
+}
+
 fn count_node(id: &str, limit: u32, outputs: &str) -> String {
     format!(
         "{{ id: '{id}', type: 'rate_limit', properties: {{ limitType: 'count', key: 'metadata.user', limit: {limit},

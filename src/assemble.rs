@@ -6,7 +6,7 @@ use std::sync::Arc;
 use genesis_admin::Declared;
 use genesis_config::route::Route;
 use genesis_config::{Environment, ExposeSecret, GatewaySettings, Providers};
-use genesis_proxy::{GatewayRoute, Key, Snapshot, SnapshotParts, Token};
+use genesis_proxy::{GatewayRoute, Key, KeyRate, Snapshot, SnapshotParts, Token};
 use genesis_store::{CustomProviderRow, KeyRow, RouteRow, Secret, Store, TokenRow};
 
 use crate::home::Settings;
@@ -214,6 +214,7 @@ fn stored_keys(rows: &[(KeyRow, Secret)]) -> Vec<Key> {
         gateway: row.gateway.clone(),
         secret: secret.clone(),
         source: format!("stored:{}", row.alias),
+        rate: row.options.rate().map(|(limit, seconds)| KeyRate { alias: row.alias.clone(), limit, seconds }),
     };
     let mut keys: Vec<_> = rows.iter().map(|(row, secret)| key(row, secret, &row.alias)).collect();
     for (row, secret) in rows.iter().filter(|(row, _)| row.options.default_config) {

@@ -19,6 +19,7 @@ pub(crate) mod onboard;
 pub(crate) mod service;
 pub(crate) mod status;
 pub(crate) mod token;
+pub(crate) mod traffic;
 pub(crate) mod usage;
 
 use crate::cli::{Cli, Command, GatewayCommand};

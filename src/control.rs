@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
-use genesis_admin::{Admin, CacheHeld};
+use genesis_admin::{Admin, CacheHeld, Down, Target, Traffic};
 use genesis_config::{CacheBlock, GatewaySettings};
 use genesis_export::Exports;
 use genesis_proxy::{Aside, Cache, Event, Limiter, Server, ServerError, ServerOptions, Shared};
@@ -97,14 +97,9 @@ impl Running {
             told.upgrade().map(|exports| export::held(&exports)).unwrap_or_default()
         }));
         let asked = Arc::downgrade(&shared);
-        admin.ask_cache(Box::new(move || {
-            let size = asked.upgrade()?.cache().size();
-            Some(CacheHeld {
-                answers_in_memory: size.answers_in_memory,
-                bytes_in_memory: size.bytes_in_memory,
-                answers_on_disk: size.answers_on_disk,
-            })
-        }));
+        admin.ask_cache(Box::new(move || asked.upgrade().map(|shared| cache_held(&shared))));
+        let asked = Arc::downgrade(&shared);
+        admin.ask_traffic(Box::new(move || asked.upgrade().map(|shared| traffic(&shared))));
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let options = ServerOptions {
             listen,
@@ -173,6 +168,34 @@ fn cache(settings: &CacheBlock, store: &Store) -> Cache {
     let options = CacheOptions { disk_bytes: settings.disk_bytes, ..CacheOptions::default() };
     let disk = (settings.disk_bytes > 0).then(|| CacheDisk::start(store, options));
     Cache::new(settings, disk)
+}
+
+fn cache_held(shared: &Shared) -> CacheHeld {
+    let size = shared.cache().size();
+    CacheHeld {
+        answers_in_memory: size.answers_in_memory,
+        bytes_in_memory: size.bytes_in_memory,
+        answers_on_disk: size.answers_on_disk,
+    }
+}
+
+fn traffic(shared: &Shared) -> Traffic {
+    let (calls, streams) = shared.open_calls();
+    let targets = shared.snapshot().health().into_iter().map(|target| Target {
+        provider: target.provider,
+        address: target.address,
+        down: target.down.map(|down| Down { why: down.why, tried_again_in: down.tried_again_in }),
+        calls: target.calls,
+        faults: target.faults,
+        in_flight: target.in_flight.into(),
+        latency: target.latency,
+    });
+    Traffic {
+        connections: shared.connections() as u64,
+        calls: calls as u64,
+        streams: streams as u64,
+        targets: targets.collect(),
+    }
 }
 
 /// A setting that is ignored in silence is worse than one that is refused.

@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(2);
-/// More than any health report takes.
-const LONGEST: u64 = 64 * 1024;
+/// More than any health report takes, with some hundred targets in it.
+const LONGEST: u64 = 1024 * 1024;
 
 /// What is found at an address.
 #[derive(Debug)]

@@ -4,11 +4,13 @@
 //! * `curl`: a curl line → request
 //! * `words`: a line of shell → its words
 //! * `text`: a request as HTTP has it, and one of the log
+//! * `typical`: what calls of the same model cost on average
 //! * `report`: what is found, for people
 
 mod curl;
 mod report;
 mod text;
+mod typical;
 mod words;
 
 use std::io::{IsTerminal, Read};
@@ -17,11 +19,13 @@ use std::path::Path;
 use bytes::Bytes;
 use clap::Args;
 use genesis_config::ExposeSecret;
-use genesis_proxy::{Sender, explain};
+use genesis_proxy::{ExplainedCall, Sender, explain};
 use genesis_store::Store;
 use http::Request;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use self::report::Usual;
+use self::typical::Typical;
 use super::logs::store_to_read;
 use crate::assemble::{self, Stored};
 use crate::home::{Home, Settings};
@@ -71,15 +75,32 @@ pub(crate) fn run(args: &Explain, printer: &Printer) -> Result<(), Failed> {
     unread.iter().chain(&warnings).for_each(|warning| printer.warn(warning));
     let sender = asked.token_id.as_deref().map_or(Sender::Itself, Sender::Token);
     let told = explain(&snapshot, asked.request, sender);
+    let usual = |call: &ExplainedCall| store.as_ref().map_or(Ok(None), |store| Typical::of(store, call));
     let source = told.gateway.as_deref().map(|gateway| stored.source_of(gateway, &settings));
     if args.json {
         let mut value = serde_json::to_value(&told).map_err(|error| Failed::internal(error.to_string()))?;
         value["gateway_source"] = json!(source);
+        add_usual(&told.calls, &mut value["calls"], &usual)?;
+        for (at, step) in told.steps.iter().enumerate() {
+            add_usual(&step.calls, &mut value["steps"][at]["calls"], &usual)?;
+        }
         printer.json(&value)?;
     } else {
-        report::print(&told, source, printer)?;
+        report::print(&told, &usual, source, printer)?;
     }
     if told.calls_somebody() { Ok(()) } else { Err(Failed::told(1)) }
+}
+
+/// Puts what calls cost on average beside the most they can cost.
+fn add_usual(calls: &[ExplainedCall], told: &mut Value, usual: Usual<'_>) -> Result<(), Failed> {
+    for (at, call) in calls.iter().enumerate() {
+        let typical = usual(call)?;
+        if let Some(cost) = told[at]["cost"].as_object_mut() {
+            cost.insert("typical_nano_usd".to_owned(), json!(typical.map(|of| of.nano_usd)));
+            cost.insert("typical_of_calls".to_owned(), json!(typical.map(|of| of.calls)));
+        }
+    }
+    Ok(())
 }
 
 fn asked(call: &[String], settings: &Settings, store: Option<&Store>) -> Result<Asked, Failed> {

@@ -144,7 +144,7 @@ fn list(args: &List, home: &Home, settings: &Settings, printer: &Printer) -> Res
         );
         return Ok(());
     }
-    let mut table = Table::new(&["PROVIDER", "ALIAS", "GATEWAY", "SOURCE", "KEY", "SET", "USED"]);
+    let mut table = Table::new(&["PROVIDER", "ALIAS", "GATEWAY", "SOURCE", "KEY", "RATE", "SET", "USED"]);
     for key in &keys {
         let source = match &key.origin {
             Some(origin) => format!("{}: {origin}", key.source),
@@ -158,6 +158,7 @@ fn list(args: &List, home: &Home, settings: &Settings, printer: &Printer) -> Res
             key.gateway.as_deref().unwrap_or("all").into(),
             source.into(),
             Cell::faint(&key.preview),
+            key.rate.as_ref().map_or_else(|| render::NONE.to_owned(), ToString::to_string).into(),
             set.into(),
             match &key.unused {
                 None => Cell::good("yes"),

@@ -9,6 +9,7 @@ use genesis_store::KeyRow;
 use serde_json::{Value, json};
 
 use super::logs::store_to_read;
+use super::traffic::{self, Detail};
 use crate::assemble;
 use crate::client::{Credential, credential};
 use crate::home::{Home, Settings};
@@ -260,6 +261,13 @@ impl Report {
         }
     }
 
+    /// What a gateway that answers says of its traffic.
+    pub(crate) fn traffic(&self, table: &mut Table, detail: Detail) {
+        if let Found::Gateway(report) = &self.found {
+            traffic::rows(report, table, detail);
+        }
+    }
+
     pub(crate) fn is_installed(&self) -> bool {
         self.installed
     }
@@ -284,6 +292,7 @@ impl Report {
             table.row([Cell::faint("file"), Cell::new(self.manager.path()?.to_string_lossy())]);
         }
         table.row([Cell::faint("gateway"), self.answer_in_words()]);
+        self.traffic(&mut table, Detail::Every);
         if let Some(restarts) =
             self.state.as_ref().and_then(|state| state.restarts).filter(|count| *count > 0)
         {

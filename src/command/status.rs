@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::logs::store_to_read;
 use super::service::Report;
+use super::traffic::Detail;
 use crate::assemble;
 use crate::client::{Credential, credential};
 use crate::control::now_ms;
@@ -71,6 +72,7 @@ pub(crate) fn run(args: &Status, printer: &Printer) -> Result<(), Failed> {
         let text = format!("{} {} ({})", record.status, render::plain(&record.error), &id[..13]);
         row("last error", Cell::bad(text));
     }
+    service.traffic(&mut table, Detail::Troubled);
     printer.line(table)?;
     if default.is_none() && keys.is_empty() {
         printer.note("`genesis onboard` sets up a provider; `genesis dev` needs none");

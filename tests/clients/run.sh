@@ -91,6 +91,7 @@ start_gateway() {
     openai: { baseUrl: "$dev_url/openai" },
     anthropic: { baseUrl: "$dev_url/anthropic" },
     "google-ai-studio": { baseUrl: "$dev_url/google-ai-studio" },
+    odd: { baseUrl: "http://a\"b/v1" },
   } },
   gateway: {
     listen: "127.0.0.1:0",

@@ -17,6 +17,17 @@ const BODY: &[u8] = br#"{"model":"dear","max_tokens":2,"messages":[{"role":"user
 const CALL_NANO_USD: usize = 20_000_000;
 const CALLS: usize = 1_000;
 
+/// A route whose element lets each user spend a dollar on the dear model; past that, calls go to a free one.
+const ROUTE: &str = r#"routes: { r: { elements: [
+    { id: "s", type: "start", outputs: { next: "dollar" } },
+    { id: "dollar", type: "rate", outputs: { success: "count", fallback: "free" },
+      properties: { limitType: "cost", key: "headers.x-user", limit: 1, window: 86400, technique: "sliding" } },
+    { id: "count", type: "rate", outputs: { success: "dear", fallback: "free" },
+      properties: { limitType: "count", key: "headers.x-user", limit: 45, window: 86400, technique: "sliding" } },
+    { id: "dear", type: "model", properties: { provider: "openai", model: "dear" }, outputs: { success: "e" } },
+    { id: "free", type: "model", properties: { provider: "openai", model: "free" }, outputs: { success: "e" } },
+    { id: "e", type: "end" } ] } },"#;
+
 /// A gateway before a provider that counts what it would bill for.
 struct Stage {
     home: Home,
@@ -26,6 +37,11 @@ struct Stage {
 impl Stage {
     /// `settings` are those of gateway `prod`. Answers take a while, so that calls are under way together.
     fn new(settings: &str) -> Self {
+        Self::with(settings, "")
+    }
+
+    /// `more` stands in the file's `gateway`.
+    fn with(settings: &str, more: &str) -> Self {
         let answer = r#"{"object":"chat.completion","model":"dear","usage":{"prompt_tokens":3,"completion_tokens":2}}"#;
         let upstream = Upstream::start(move |_| {
             thread::sleep(Duration::from_millis(20));
@@ -34,9 +50,10 @@ impl Stage {
         let config = format!(
             "{{ models: {{ providers: {{ openai: {{
                   baseUrl: \"http://{}/v1\",
-                  models: [{{ id: \"dear\", cost: {{ input: 0, output: 10000 }} }}],
+                  models: [{{ id: \"dear\", cost: {{ input: 0, output: 10000 }} }},
+                           {{ id: \"free\", cost: {{ input: 0, output: 0 }} }}],
                }} }} }},
-               gateway: {{ listen: \"127.0.0.1:0\", gateways: {{ prod: {{ authentication: false, {settings} }} }} }} }}",
+               gateway: {{ listen: \"127.0.0.1:0\", {more} gateways: {{ prod: {{ authentication: false, {settings} }} }} }} }}",
             upstream.address
         );
         Self { home: Home::new(&config), upstream }
@@ -49,6 +66,12 @@ impl Stage {
     /// Calls that reached the provider.
     fn billed(&self) -> usize {
         self.upstream.received().len()
+    }
+
+    /// Those for this model.
+    fn calls_of(&self, model: &str) -> usize {
+        let named = format!("\"model\":\"{model}\"");
+        self.upstream.received().iter().filter(|call| call.text().contains(&named)).count()
     }
 }
 
@@ -190,4 +213,68 @@ fn a_budget_that_cannot_be_kept_on_record_is_closed_and_says_why() {
     first.stop();
     wait_until("the record to be free", || one(second.address).status() == 200);
     second.stop();
+}
+
+/// Calls of the route, many at a time; how many were answered.
+fn routed(address: SocketAddr, user: &'static str) -> usize {
+    let share = || {
+        thread::spawn(move || {
+            let headers = [HEADERS[0], HEADERS[1], ("x-user", user)];
+            let body =
+                br#"{"model":"dynamic/r","max_tokens":2,"messages":[{"role":"user","content":"Hello"}]}"#;
+            let send = |_| {
+                let mut client = Client::connect(address).ok()?;
+                client.send("POST", "/v1/acct/prod/compat/chat/completions", &headers, body).ok()?;
+                Some(client)
+            };
+            let clients: Vec<_> = (0..30).filter_map(send).collect();
+            clients
+                .into_iter()
+                .filter_map(|mut client| client.answer().ok())
+                .filter(|answer| answer.status() == 200)
+                .count()
+        })
+    };
+    let threads: Vec<_> = (0..10).map(|_| share()).collect();
+    threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+}
+
+#[test]
+fn what_does_not_fit_an_element_of_a_route_goes_elsewhere_also_after_a_kill() {
+    // Forty-five calls of two cents: the element that counts calls is reached first.
+    const COUNTED: usize = 45;
+    let stage = Stage::with("", ROUTE);
+    let gateway = stage.start();
+    let address = gateway.address;
+    let load = thread::spawn(move || routed(address, "ann"));
+    wait_until("calls of the dear model", || stage.calls_of("dear") >= 10 || load.is_finished());
+    gateway.kill();
+    load.join().unwrap();
+    let first = stage.calls_of("dear");
+    assert!((10..=COUNTED).contains(&first), "{first}");
+
+    let gateway = stage.start();
+    assert_eq!(routed(gateway.address, "ann"), 300, "nobody is refused");
+    assert!(stage.calls_of("dear") <= COUNTED, "{} calls", stage.calls_of("dear"));
+    assert!(stage.calls_of("free") >= 300 - COUNTED);
+    let anns = stage.calls_of("dear");
+    assert_eq!(routed(gateway.address, "bob"), 300);
+    assert_eq!(stage.calls_of("dear"), anns + COUNTED, "all that fit, and not one more");
+    gateway.stop();
+
+    let gateway = stage.start();
+    assert_eq!(routed(gateway.address, "bob"), 300);
+    assert_eq!(stage.calls_of("dear"), anns + COUNTED, "it has not forgotten");
+    gateway.stop();
+    let record = std::fs::read(stage.home.file("genesis-limits.db")).unwrap();
+    assert!(!record.windows(3).any(|window| window == b"bob"), "values of keys are not on record");
+}
+
+#[test]
+fn a_dollar_of_an_element_is_not_overshot_by_calls_at_once() {
+    let stage = Stage::with("", &ROUTE.replace("limit: 45", "limit: 1000"));
+    let gateway = stage.start();
+    assert_eq!(routed(gateway.address, "ann"), 300);
+    assert_eq!(stage.calls_of("dear"), FITTING);
+    gateway.stop();
 }

@@ -17,3 +17,4 @@ mod readme;
 mod rooms;
 mod store_faults;
 mod terminal;
+mod traffic;

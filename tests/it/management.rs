@@ -13,7 +13,7 @@ const GATEWAYS: &str = "/client/v4/accounts/acct/ai-gateway/gateways";
 
 /// A gateway before a provider that answers everything.
 struct Stage {
-    _home: Home,
+    home: Home,
     gateway: Running,
     upstream: Upstream,
     /// May do everything.
@@ -38,7 +38,7 @@ impl Stage {
         let permissions = ["--permissions", "run,read,edit"];
         let token = home.print(&[&["token", "create", "--name", "t", "--quiet"][..], &permissions].concat());
         let gateway = home.start(&["gateway", "run"]);
-        Self { _home: home, gateway, upstream, bearer: format!("Bearer {}", token.trim()) }
+        Self { home, gateway, upstream, bearer: format!("Bearer {}", token.trim()) }
     }
 
     fn address(&self) -> SocketAddr {
@@ -179,4 +179,44 @@ fn programs_of_this_machine_scrape_without_a_token() {
     );
     // A web page that has loopback under a name of its own.
     assert!(scrape("rebound.example").starts_with("HTTP/1.1 400"));
+}
+
+#[test]
+fn a_keys_rate_is_kept_by_the_gateway_and_shown() {
+    let stage = Stage::new("");
+    stage.create_gateway("gw");
+    let configs = format!("{GATEWAYS}/gw/provider_configs");
+    let config = json!({ "alias": "team", "default_config": false, "provider_slug": "openai",
+        "secret": "sk-of-the-team-0123456789", "rate_limit": 2, "rate_limit_period": 3600 });
+    let created = stage.change("POST", &configs, &config);
+    assert_eq!((&created["rate_limit"], &created["rate_limit_period"]), (&2.into(), &3600.into()));
+    let call_by = |alias: &str| {
+        let headers = [
+            ("content-type", "application/json"),
+            ("cf-aig-authorization", stage.bearer.as_str()),
+            ("cf-aig-byok-alias", alias),
+        ];
+        let path = "/v1/acct/gw/openai/chat/completions";
+        call(stage.address(), "POST", path, &headers, br#"{"model":"m","messages":[]}"#)
+    };
+    wait_until("the key to be there", || call_by("team").status() != 400);
+    wait_until("its rate to be reached", || call_by("team").status() == 429);
+    assert_eq!(stage.upstream.received().len(), 2);
+    let refused = call_by("team");
+    assert!(refused.text().contains("stored key `team` for openai"), "{}", refused.text());
+    assert!(refused.header("retry-after").is_some());
+    assert_eq!(call_by("default").status(), 200, "other keys are not concerned");
+    let listed = stage.home.print(&["key", "list"]);
+    assert!(listed.contains("2 per 3600 s"), "{listed}");
+    let listed: Value = serde_json::from_str(&stage.home.print(&["key", "list", "--json"])).expect("JSON");
+    let rated = listed.as_array().expect("keys").iter().find(|key| key["alias"] == "team").expect("the key");
+    assert_eq!(rated["rate"], json!({ "limit": 2, "seconds": 3600 }));
+    // Without it the key is as good as any.
+    let id = created["id"].as_str().expect("an id");
+    stage.change(
+        "PATCH",
+        &format!("{configs}/{id}"),
+        &json!({ "rate_limit": null, "rate_limit_period": null }),
+    );
+    wait_until("the rate to be gone", || call_by("team").status() == 200);
 }

@@ -1,9 +1,9 @@
 //! Whether the process lives, and whether it can do its work.
 
-use genesis_store::{Journal, Store};
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use serde_json::{Value, json};
 
+use crate::Admin;
 use crate::envelope::{Body, json_body as body};
 use crate::metrics::ExportHeld;
 
@@ -22,15 +22,17 @@ pub fn live() -> Response<Body> {
     body(StatusCode::OK, &json!({ "ok": true, "status": "live" }))
 }
 
-/// `/readyz`: requests are served whatever the store does, so this is 200 as long as anything answers; what is ill
-/// is listed, with the counters of the log and its exports.
-pub fn ready(store: &Store, journal: &Journal, exports: &[ExportHeld]) -> Response<Body> {
-    let log = journal.stats();
+/// `/readyz`: requests are served whatever the store and the targets do, so this is 200 as long as anything answers. What
+/// is ill is listed, with the log's counters, and for whoever may see it with what is open, how targets fare and how exports
+/// are doing.
+pub(crate) fn ready(admin: &Admin, headers: &HeaderMap) -> Response<Body> {
+    let log = admin.journal.stats();
+    let exports = admin.exports_held();
     let mut failing = Vec::new();
     if !log.healthy {
         failing.push("log");
     }
-    if store.version().is_err() {
+    if admin.store.version().is_err() {
         failing.push("store");
     }
     if exports.iter().any(|export| export.last_error.is_some()) {
@@ -48,8 +50,14 @@ pub fn ready(store: &Store, journal: &Journal, exports: &[ExportHeld]) -> Respon
             "lastError": log.last_error,
         },
     });
-    if !exports.is_empty() {
-        report["exports"] = exports.iter().map(export).collect();
+    if admin.may_watch(headers).is_ok() {
+        if let Some(traffic) = admin.traffic() {
+            report["open"] = traffic.open();
+            report["targets"] = traffic.targets().into();
+        }
+        if !exports.is_empty() {
+            report["exports"] = exports.iter().map(export).collect();
+        }
     }
     body(StatusCode::OK, &report)
 }

@@ -2,7 +2,7 @@
 //!
 //! Runs beside the data plane, on threads that may block, and shares nothing with it but the store and the journal.
 //!
-//! * [`health`]: `/healthz`, `/readyz`; [`metrics`]: `/metrics`
+//! * [`health`]: `/healthz`, `/readyz`; [`metrics`]: `/metrics`; `traffic`: what both say of the data plane
 //! * `endpoints`: the table of the management API: path, right, parameters, shapes, handler
 //! * `call`: one request on its way to its handler; `access` says who may, `query` and `shape` read what was sent
 //! * `envelope`: Cloudflare's envelope, errors and pages
@@ -29,6 +29,7 @@ mod query;
 mod routes;
 mod shape;
 mod tail;
+mod traffic;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -37,9 +38,9 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use bytes::Bytes;
 use genesis_config::{GatewaySettings, Providers};
 use genesis_store::{Journal, Store};
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 
-use access::Access;
+use access::{Access, Right, is_from_the_web, out_of_scope};
 pub use custom_providers::patch as custom_provider_patch;
 pub use envelope::Body;
 use envelope::{Refusal, code};
@@ -47,6 +48,7 @@ use metrics::Metrics;
 pub use metrics::{CacheGauge, CacheHeld, ExportGauge, ExportHeld};
 pub use openapi::document as openapi;
 use tail::Listeners;
+pub use traffic::{Down, Target, Traffic, TrafficGauge};
 
 /// Answers everything that is not a call to a provider.
 pub struct Admin {
@@ -58,6 +60,7 @@ pub struct Admin {
     metrics: Arc<Metrics>,
     cache: OnceLock<CacheGauge>,
     exports: OnceLock<ExportGauge>,
+    traffic: OnceLock<TrafficGauge>,
     on_loopback: bool,
 }
 
@@ -106,6 +109,7 @@ impl Admin {
             metrics,
             cache: OnceLock::new(),
             exports: OnceLock::new(),
+            traffic: OnceLock::new(),
             on_loopback: false,
         }
     }
@@ -125,6 +129,11 @@ impl Admin {
     /// Where health and metrics ask how exports are doing; the first one stays.
     pub fn ask_exports(&self, gauge: ExportGauge) {
         let _ = self.exports.set(gauge);
+    }
+
+    /// Where health and metrics ask what is open and how targets fare; the first one stays.
+    pub fn ask_traffic(&self, gauge: TrafficGauge) {
+        let _ = self.traffic.set(gauge);
     }
 
     /// Requests that begin from now on see this.
@@ -150,7 +159,7 @@ impl Admin {
         match path {
             "" => health::greeting(),
             "/healthz" | "/health" => health::live(),
-            "/readyz" => health::ready(&self.store, &self.journal, &self.exports_held()),
+            "/readyz" => health::ready(self, request.headers()),
             "/metrics" => metrics::answer(self, request).unwrap_or_else(Refusal::response),
             _ => Refusal::new(StatusCode::NOT_FOUND, code::NO_ROUTE, "no such path").response(),
         }
@@ -158,6 +167,21 @@ impl Admin {
 
     fn exports_held(&self) -> Vec<ExportHeld> {
         self.exports.get().map(|gauge| gauge()).unwrap_or_default()
+    }
+
+    fn traffic(&self) -> Option<Traffic> {
+        self.traffic.get().and_then(|gauge| gauge())
+    }
+
+    /// Who may see numbers of all gateways: without a token only callers on a listener nobody else can reach, and no web
+    /// pages.
+    fn may_watch(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        if self.on_loopback && !is_from_the_web(headers) {
+            return Ok(());
+        }
+        let dev = self.declared().dev_gateways.is_some();
+        let caller = self.access.admit(&self.store, headers, Right::Read, dev, call::now_ms())?;
+        if caller.reaches_all() { Ok(()) } else { Err(out_of_scope()) }
     }
 
     fn declared(&self) -> Arc<Declared> {

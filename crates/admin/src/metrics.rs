@@ -12,8 +12,6 @@ use genesis_store::{Figures, JournalStats, Outcome};
 use http::{Request, Response, StatusCode};
 
 use crate::Admin;
-use crate::access::{Right, is_from_the_web, out_of_scope};
-use crate::call::now_ms;
 use crate::envelope::{Body, Refusal, raw};
 
 /// How much the cache holds; `None` once the gateway is gone.
@@ -102,22 +100,18 @@ struct Histogram {
     sum_ms: u64,
 }
 
-/// Answers a scrape. Without a token only on a listener nobody else can reach, and not to web pages.
+/// Answers a scrape.
 pub(crate) fn answer(admin: &Admin, request: &Request<Bytes>) -> Result<Response<Body>, Refusal> {
-    let headers = request.headers();
-    if !admin.on_loopback || is_from_the_web(headers) {
-        let dev = admin.declared().dev_gateways.is_some();
-        let caller = admin.access.admit(&admin.store, headers, Right::Read, dev, now_ms())?;
-        if !caller.reaches_all() {
-            return Err(out_of_scope());
-        }
-    }
+    admin.may_watch(request.headers())?;
     let mut text = admin.metrics.text();
     write_log(&mut text, &admin.journal.stats());
     if let Some(held) = admin.cache.get().and_then(|gauge| gauge()) {
         write_cache(&mut text, held);
     }
     write_exports(&mut text, &admin.exports_held());
+    if let Some(traffic) = admin.traffic() {
+        traffic.write(&mut text);
+    }
     Ok(raw(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text))
 }
 
@@ -294,11 +288,11 @@ fn write_exports(text: &mut String, exports: &[ExportHeld]) {
     }
 }
 
-fn head(text: &mut String, name: &str, kind: &str, about: &str) {
+pub(crate) fn head(text: &mut String, name: &str, kind: &str, about: &str) {
     line(text, format_args!("# HELP {name} {about}\n# TYPE {name} {kind}"));
 }
 
-fn line(text: &mut String, line: fmt::Arguments<'_>) {
+pub(crate) fn line(text: &mut String, line: fmt::Arguments<'_>) {
     let _ = writeln!(text, "{line}"); // writing to a string cannot fail
 }
 
@@ -310,6 +304,6 @@ fn of<'a, V: Default>(map: &'a mut HashMap<String, V>, key: &str) -> &'a mut V {
     map.get_mut(key).expect("it was put there a line ago")
 }
 
-fn escaped(label: &str) -> String {
+pub(crate) fn escaped(label: &str) -> String {
     label.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }

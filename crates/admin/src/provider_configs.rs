@@ -68,12 +68,13 @@ pub(crate) fn create(call: &Call<'_>) -> Result<Response<Body>, Refusal> {
         let message = "Required; there is no Secrets Store here, so `secret_id` names nothing: send `secret`";
         return Err(Refusal::invalid("body", "secret", message));
     };
+    let options = options(call, KeyOptions::default())?;
     if keys(call)?.iter().any(|key| key.gateway.is_some() && key.provider == provider && key.alias == alias) {
         let message =
             format!("gateway `{}` already has a key `{alias}` for {provider}", call.param("gateway"));
         return Err(Refusal::conflict(message));
     }
-    keep(call, &provider, alias, Some(&secret), KeyOptions::default())
+    keep(call, &provider, alias, Some(&secret), options)
 }
 
 pub(crate) fn change(call: &Call<'_>) -> Result<Response<Body>, Refusal> {
@@ -84,7 +85,8 @@ pub(crate) fn change(call: &Call<'_>) -> Result<Response<Body>, Refusal> {
             return Err(Refusal::invalid("body", name, message));
         }
     }
-    keep(call, &key.provider, &key.alias, secret(call)?.as_ref(), key.options)
+    let options = options(call, key.options)?;
+    keep(call, &key.provider, &key.alias, secret(call)?.as_ref(), options)
 }
 
 pub(crate) fn delete(call: &Call<'_>) -> Result<Response<Body>, Refusal> {
@@ -131,30 +133,37 @@ fn secret(call: &Call<'_>) -> Result<Option<Secret>, Refusal> {
     Ok(Some(Secret::from(text.trim())))
 }
 
+/// What is kept beside the key: what was sent, over what was there before.
+fn options(call: &Call<'_>, before: KeyOptions) -> Result<KeyOptions, Refusal> {
+    let number = |name: &str, before: Option<u32>| match call.body.get(name) {
+        None => before,
+        Some(value) => value.as_f64().map(|number| number as u32),
+    };
+    let default_config = call.body.get("default_config").and_then(Value::as_bool);
+    let options = KeyOptions {
+        default_config: default_config.unwrap_or(before.default_config),
+        rate_limit: number("rate_limit", before.rate_limit),
+        rate_limit_period: number("rate_limit_period", before.rate_limit_period),
+    };
+    // Half of a limit says nothing, and whoever sent it believes in one.
+    if options.rate_limit.is_some_and(|limit| limit > 0) && options.rate().is_none() {
+        let message = "Required with `rate_limit`: the period it is for, in seconds";
+        return Err(Refusal::invalid("body", "rate_limit_period", message));
+    }
+    Ok(options)
+}
+
 fn keep(
     call: &Call<'_>,
     provider: &str,
     alias: &str,
     secret: Option<&Secret>,
-    before: KeyOptions,
+    options: KeyOptions,
 ) -> Result<Response<Body>, Refusal> {
     let gateway = Some(call.param("gateway"));
     if let Some(secret) = secret {
         call.store().set_key(provider, alias, gateway, secret, call.now_ms)?;
     }
-    let number = |name: &str, before: Option<u32>| match call.body.get(name) {
-        None => before,
-        Some(value) => value.as_f64().map(|number| number as u32),
-    };
-    let options = KeyOptions {
-        default_config: call
-            .body
-            .get("default_config")
-            .and_then(Value::as_bool)
-            .unwrap_or(before.default_config),
-        rate_limit: number("rate_limit", before.rate_limit),
-        rate_limit_period: number("rate_limit_period", before.rate_limit_period),
-    };
     let kept = call.store().set_key_options(provider, alias, gateway, options, call.now_ms)?;
     let kept = kept.ok_or_else(|| Refusal::not_found("the provider config was deleted meanwhile"))?;
     Ok(one(shown(call, &kept)))

@@ -125,6 +125,13 @@ impl Route {
     }
 }
 
+impl Route {
+    /// Whether any of its elements counts calls or money.
+    pub fn has_rates(&self) -> bool {
+        self.nodes.iter().any(|node| matches!(node.kind, NodeKind::Rate(_)))
+    }
+}
+
 impl NodeKind {
     /// Where it can lead.
     pub fn outputs(&self) -> Vec<usize> {

@@ -53,7 +53,8 @@ impl Attempt<'_> {
             Credential::Header(name, value, _) => Ok(vec![(name.clone(), value.clone())]),
             // The simulator checks no credential, and no real one is spent on it.
             Credential::Aws(_) | Credential::Google(..) if self.target.simulated => Ok(Vec::new()),
-            Credential::Google(key, _) => {
+            Credential::Google(key) => {
+                let key = key.google().ok_or_else(|| Failure::misconfigured("it is no service account"))?;
                 let authorization = key.authorization(pool, patience).await.map_err(|why| {
                     Failure::upstream(
                         StatusCode::BAD_GATEWAY,

@@ -5,24 +5,24 @@
 
 mod aws;
 mod google;
+mod stored;
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
 
-use genesis_config::{Auth, ExposeSecret, GatewaySettings, Provider, Providers, Secret};
-use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use genesis_config::{Auth, GatewaySettings, Provider, Secret};
+use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 
-pub(crate) use aws::{AwsKey, SignedRequest};
-pub(crate) use google::GoogleKey;
+pub(crate) use self::aws::{AwsKey, SignedRequest};
+pub(crate) use self::google::GoogleKey;
+use self::stored::Form;
+pub(crate) use self::stored::{StoredKey, StoredKeys};
 
 use crate::admit::{Caller, bare, unauthorized};
 use crate::failure::{Code, Failure};
-use crate::health::now_ms;
+use crate::limit::Rule;
 use crate::options::Options;
-use crate::snapshot::{Key, ProviderSetup, attaches_keys};
+use crate::snapshot::{ProviderSetup, attaches_keys};
 use crate::upstream::Answer;
 
 const DEFAULT_ALIAS: &str = "default";
@@ -37,200 +37,53 @@ pub(crate) enum Credential {
     Request,
     Header(HeaderName, HeaderValue, Arc<StoredKey>),
     Aws(Arc<StoredKey>),
-    Google(GoogleKey, String),
+    Google(Arc<StoredKey>),
 }
 
 impl Credential {
-    /// The region an AWS key belongs to, or a service account says.
-    pub(crate) fn region(&self) -> Option<&str> {
-        match self {
-            Self::Aws(key) => key.aws().map(AwsKey::region),
-            Self::Google(key, _) => key.region(),
-            _ => None,
+    /// Whether it is the same stored key, or none either time.
+    pub(crate) fn same(&self, other: &Self) -> bool {
+        match (self.key(), other.key()) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (one, other) => one.is_none() && other.is_none(),
         }
+    }
+
+    pub(crate) fn key(&self) -> Option<&Arc<StoredKey>> {
+        match self {
+            Self::None | Self::Request => None,
+            Self::Header(_, _, key) | Self::Aws(key) | Self::Google(key) => Some(key),
+        }
+    }
+
+    /// Where its key belongs, for providers that tell by the key.
+    pub(crate) fn region(&self) -> Option<&str> {
+        self.key()?.region()
     }
 
     /// The project of a service account.
     pub(crate) fn project(&self) -> Option<&str> {
-        match self {
-            Self::Google(key, _) => key.project(),
-            _ => None,
-        }
+        self.key()?.project()
+    }
+
+    /// How often its key may be used.
+    pub(crate) fn rate(&self) -> Option<&Rule> {
+        self.key()?.rate()
     }
 
     /// What the log says about it.
     pub(crate) fn source(&self) -> &str {
         match self {
             Self::None => "none",
-            Self::Request => "request",
-            Self::Header(_, _, key) | Self::Aws(key) => &key.source,
-            Self::Google(_, source) => source,
+            Self::Request => OWN,
+            Self::Header(_, _, key) | Self::Aws(key) | Self::Google(key) => key.source(),
         }
     }
 
-    /// Learns from an answer how its key fares: one that is refused or used up is left alone for a while.
+    /// Learns from an answer how its key fares.
     pub(crate) fn heard(&self, outcome: &Result<Answer, Failure>) {
-        let (Self::Header(_, _, key) | Self::Aws(key), Ok(answer)) = (self, outcome) else { return };
-        let rest = match answer.status.as_u16() {
-            401 | 403 => REFUSED_REST,
-            429 => crate::retry::asked_to_wait(&answer.headers).unwrap_or(USED_UP_REST).min(LONGEST_REST),
-            _ => return,
-        };
-        key.turn.rests_until_ms.store(now_ms() + millis(rest), Relaxed);
-    }
-}
-
-/// How long a key of several is left alone once a provider refused it (401, 403), or when its quota is used up (429) and
-/// the provider does not say for how long.
-const REFUSED_REST: Duration = Duration::from_secs(60);
-const USED_UP_REST: Duration = Duration::from_secs(10);
-const LONGEST_REST: Duration = Duration::from_secs(300);
-
-/// Whose turn it is among keys that share the load.
-#[derive(Debug, Default)]
-struct Turn {
-    uses: AtomicU64,
-    rests_until_ms: AtomicU64,
-}
-
-/// A key as it is held in memory, ready to be attached.
-pub(crate) struct StoredKey {
-    pub(crate) provider: String,
-    alias: String,
-    gateway: Option<String>,
-    source: String,
-    form: Form,
-    turn: Arc<Turn>,
-    /// SHA-256 of its text: tells keys apart where none may be shown.
-    identity: [u8; 32],
-}
-
-enum Form {
-    Header(HeaderName, HeaderValue),
-    Aws(AwsKey),
-    Google(GoogleKey),
-    /// The sentence says what is wrong with it, without showing it.
-    Unusable(String),
-}
-
-/// All stored keys; the earlier of two that fit is the one used.
-#[derive(Default)]
-pub(crate) struct StoredKeys {
-    by_provider: HashMap<String, Vec<Arc<StoredKey>>>,
-}
-
-impl StoredKeys {
-    pub(crate) fn new(keys: Vec<Key>, providers: &Providers) -> Self {
-        let mut by_provider: HashMap<String, Vec<Arc<StoredKey>>> = HashMap::new();
-        for key in keys {
-            let Some(provider) = providers.find(&key.provider) else { continue };
-            let form = Form::of(&key.secret, &provider.auth);
-            by_provider.entry(provider.slug.clone()).or_default().push(Arc::new(StoredKey {
-                provider: provider.slug.clone(),
-                alias: key.alias,
-                gateway: key.gateway,
-                source: key.source,
-                form,
-                turn: Arc::default(),
-                identity: identity(key.secret.expose_secret()),
-            }));
-        }
-        Self { by_provider }
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &StoredKey> {
-        self.by_provider.values().flatten().map(AsRef::as_ref)
-    }
-
-    /// Of the aliases that share a provider's load, the one that was used least and does not rest.
-    fn pick(&self, gateway: &str, provider: &Provider) -> Option<&Arc<StoredKey>> {
-        if provider.key_aliases.is_empty() {
-            return None;
-        }
-        let now = now_ms();
-        let keys = provider.key_aliases.iter().filter_map(|alias| self.find(gateway, &provider.slug, alias));
-        let usable = keys.filter(|key| !matches!(key.form, Form::Unusable(_)));
-        let order = |key: &&Arc<StoredKey>| {
-            let rests_until = key.turn.rests_until_ms.load(Relaxed);
-            (if rests_until > now { rests_until } else { 0 }, key.turn.uses.load(Relaxed))
-        };
-        let picked = usable.min_by_key(order)?;
-        picked.turn.uses.fetch_add(1, Relaxed);
-        Some(picked)
-    }
-
-    /// Another key for the next attempt, if this one is of several that share the load.
-    pub(crate) fn another(
-        &self,
-        gateway: &str,
-        provider: &Provider,
-        credential: &Credential,
-    ) -> Option<Credential> {
-        let (Credential::Header(_, _, key) | Credential::Aws(key)) = credential else { return None };
-        if !provider.key_aliases.contains(&key.alias) {
-            return None;
-        }
-        let other = self.pick(gateway, provider)?;
-        if Arc::ptr_eq(other, key) { None } else { other.attached().ok() }
-    }
-
-    /// Takes over what `previous` knows of keys that are still there.
-    pub(crate) fn inherit(&mut self, previous: &Self) {
-        for (provider, keys) in &mut self.by_provider {
-            for key in keys.iter_mut().filter_map(Arc::get_mut) {
-                let known = previous.by_provider.get(provider).into_iter().flatten();
-                let mut same = known.filter(|known| known.alias == key.alias && known.gateway == key.gateway);
-                if let Some(known) = same.next() {
-                    key.turn = Arc::clone(&known.turn);
-                }
-            }
-        }
-    }
-
-    /// Where every key comes from that a gateway may attach under an alias, the one that wins first.
-    pub(crate) fn sources(&self, gateway: &str, provider: &str, alias: Option<&str>) -> Vec<&str> {
-        let alias = alias.unwrap_or(DEFAULT_ALIAS);
-        let keys = self.by_provider.get(provider).into_iter().flatten().filter(|key| key.alias == alias);
-        let (scoped, open): (Vec<_>, Vec<_>) = keys
-            .filter(|key| key.gateway.as_deref().is_none_or(|own| own == gateway))
-            .partition(|key| key.gateway.is_some());
-        scoped.into_iter().chain(open).map(|key| key.source.as_str()).collect()
-    }
-
-    /// One for this gateway alone comes before one for all.
-    fn find(&self, gateway: &str, provider: &str, alias: &str) -> Option<&Arc<StoredKey>> {
-        let keys = self.by_provider.get(provider)?;
-        let scoped = keys.iter().find(|key| key.alias == alias && key.gateway.as_deref() == Some(gateway));
-        scoped.or_else(|| keys.iter().find(|key| key.alias == alias && key.gateway.is_none()))
-    }
-}
-
-impl Form {
-    fn of(secret: &Secret, auth: &Auth) -> Self {
-        let text = secret.expose_secret().trim();
-        match auth {
-            Auth::None => Self::Unusable("this provider takes no key".to_owned()),
-            Auth::Header { name, prefix } => Self::header(name, prefix, text),
-            Auth::AwsSigV4 if text.starts_with('{') => {
-                AwsKey::read(text).map_or_else(Self::Unusable, Self::Aws)
-            }
-            Auth::AwsSigV4 => Self::header(AUTHORIZATION.as_str(), "Bearer ", text),
-            Auth::GoogleServiceAccount if text.starts_with('{') => {
-                GoogleKey::read(text).map_or_else(Self::Unusable, Self::Google)
-            }
-            Auth::GoogleServiceAccount => Self::header(AUTHORIZATION.as_str(), "Bearer ", text),
-        }
-    }
-
-    fn header(name: &str, prefix: &str, secret: &str) -> Self {
-        let name = HeaderName::from_bytes(name.as_bytes());
-        let value = HeaderValue::from_str(&format!("{prefix}{secret}"));
-        match (name, value) {
-            (Ok(name), Ok(mut value)) if !secret.is_empty() => {
-                value.set_sensitive(true);
-                Self::Header(name, value)
-            }
-            _ => Self::Unusable("it is empty or holds characters a header cannot carry".to_owned()),
+        if let Some(key) = self.key() {
+            key.heard(outcome);
         }
     }
 }
@@ -295,51 +148,10 @@ pub(crate) fn own_key(provider: &Provider, headers: &HeaderMap) -> Option<Creden
     if let Some(key) =
         GoogleKey::from_base64(text).filter(|_| matches!(provider.auth, Auth::GoogleServiceAccount))
     {
-        return Some(Credential::Google(key, "request".to_owned()));
+        return Some(Credential::Google(StoredKey::own(provider, Form::Google(key), text)));
     }
-    let key = StoredKey {
-        provider: provider.slug.clone(),
-        alias: String::new(),
-        gateway: None,
-        source: OWN.to_owned(),
-        form: Form::of(&Secret::from(text.to_owned()), &provider.auth),
-        turn: Arc::default(),
-        identity: identity(text),
-    };
-    Arc::new(key).attached().ok()
-}
-
-impl StoredKey {
-    /// As it is attached to a call, or what keeps it from being used.
-    fn attached(self: &Arc<Self>) -> Result<Credential, &str> {
-        match &self.form {
-            Form::Header(name, value) => {
-                Ok(Credential::Header(name.clone(), value.clone(), Arc::clone(self)))
-            }
-            Form::Aws(_) => Ok(Credential::Aws(Arc::clone(self))),
-            Form::Google(google) => Ok(Credential::Google(google.clone(), self.source.clone())),
-            Form::Unusable(why) => Err(why),
-        }
-    }
-
-    pub(crate) fn is_the_clients_own(&self) -> bool {
-        self.source == OWN
-    }
-
-    pub(crate) fn identity(&self) -> [u8; 32] {
-        self.identity
-    }
-
-    pub(crate) fn aws(&self) -> Option<&AwsKey> {
-        match &self.form {
-            Form::Aws(key) => Some(key),
-            _ => None,
-        }
-    }
-}
-
-fn identity(secret: &str) -> [u8; 32] {
-    genesis_store::token_hash(secret.as_bytes())
+    let form = Form::of(&Secret::from(text.to_owned()), &provider.auth);
+    StoredKey::own(provider, form, text).attached().ok()
 }
 
 fn absent(gateway: &GatewaySettings, provider: &Provider, options: &Options) -> Result<Credential, Failure> {
@@ -370,10 +182,6 @@ fn absent(gateway: &GatewaySettings, provider: &Provider, options: &Options) -> 
     Ok(Credential::None)
 }
 
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
 /// Vertex clients may send a service account in place of a token: `[Bearer ]base64({…})`.
 fn own_service_account(
     provider: &Provider,
@@ -383,7 +191,9 @@ fn own_service_account(
     if !matches!(provider.auth, Auth::GoogleServiceAccount) {
         return None;
     }
-    let key = GoogleKey::from_base64(bare(headers.get(slot)?.to_str().ok()?))?;
+    let slot_value = headers.get(slot)?.clone();
+    let text = bare(slot_value.to_str().ok()?);
+    let key = GoogleKey::from_base64(text)?;
     headers.remove(slot);
-    Some(Credential::Google(key, "request".to_owned()))
+    Some(Credential::Google(StoredKey::own(provider, Form::Google(key), text)))
 }

@@ -22,6 +22,7 @@ use crate::deliver::Onward;
 use crate::drain::Drains;
 use crate::failure::Failure;
 use crate::inbound::{Sent, check_head, collect_json, is_json, split_query, too_large};
+use crate::limit::Gate;
 use crate::marks::Marks;
 use crate::models;
 use crate::options::{Options, on_disconnect};
@@ -221,8 +222,18 @@ async fn exchange(
     let mut receipt = Receipt::open(&worker.shared, snapshot, &head, address.account, &gateway, &mut options);
     receipt.manner = address.manner;
     let mut marks = Marks::new(&receipt);
-    let mut exchange =
-        Exchange { worker, snapshot, gateway, address, options, receipt, caller: None, chosen: None };
+    let mut exchange = Exchange {
+        worker,
+        snapshot,
+        gateway,
+        address,
+        options,
+        receipt,
+        caller: None,
+        chosen: None,
+        gates: Vec::new(),
+        shut: None,
+    };
     let answered = exchange.run(wanted, head, body).await.and_then(|delivery| delivery.expected(&socket));
     match &answered {
         Ok(Delivery { answer, .. }) => exchange.receipt.answered(answer.status, &answer.headers),
@@ -365,6 +376,10 @@ pub(crate) struct Exchange<'a> {
     pub(crate) caller: Option<Caller>,
     /// Provider and model a dynamic route came to.
     pub(crate) chosen: Option<(String, String)>,
+    /// Rate elements of a dynamic route that the next call comes through.
+    pub(crate) gates: Vec<Gate>,
+    /// Which of them the last call did not come through.
+    pub(crate) shut: Option<usize>,
 }
 
 impl<'a> Exchange<'a> {
@@ -417,8 +432,8 @@ impl<'a> Exchange<'a> {
     }
 
     /// What stands between a call and its answer.
-    pub(crate) async fn send(&mut self, call: Call<'a>) -> Result<Delivery, Failure> {
-        self.limit(&call).await?;
+    pub(crate) async fn send(&mut self, mut call: Call<'a>) -> Result<Delivery, Failure> {
+        self.limit(&mut call).await?;
         self.persist(call).await
     }
 

@@ -21,12 +21,13 @@ use crate::admit::{Caller, judge, presented};
 use crate::exchange::{Aim, ByPath, Wanted, now_ms};
 use crate::failure::Failure;
 use crate::inbound::{check_head, is_json, split_query, too_large};
+use crate::limit::{Gate, Refused};
 use crate::options::Options;
 use crate::plan::{self, malformed};
 use crate::planning::Planning;
 use crate::resolve::{Asks, Surface, surface};
 use crate::retry::Wish;
-use crate::route;
+use crate::route::{self, Reached};
 use crate::run;
 use crate::snapshot::{Snapshot, Token};
 use crate::unified::{Asked, named_model};
@@ -163,7 +164,8 @@ impl Explanation {
                 let (provider, rest, query) = (aim.provider, &*aim.rest, query.as_deref());
                 let key_in_query = query_key.own;
                 let by_path = ByPath { provider, rest, query, key_in_query, method, headers };
-                self.calls.push(situation.by_path(by_path, body, false));
+                let call = situation.by_path(by_path, body, false).map_err(|refused| refused.failure)?;
+                self.calls.push(call);
                 Ok(())
             }
             Wanted::Model(asks) => {
@@ -226,24 +228,33 @@ impl<'s> Situation<'s> {
             peek(asked.body).map_err(|error| malformed(format!("the body is not a JSON object: {error}")))?;
         let (slug, model) = named_model(self.snapshot, &peeked)?;
         if slug != "dynamic" {
-            let call = self.by_model(asked, &peeked, &slug, &model);
-            return Ok(Way { route: None, calls: vec![call], refused: None });
+            let call = self.by_model(asked, &peeked, (&slug, &model), &[]);
+            let calls = vec![call.map_err(|refused| refused.failure)?];
+            return Ok(Way { route: None, calls, refused: None });
         }
-        let inputs = (&asked.body[..], asked.client, &self.options.metadata);
-        let way = route::way(self.snapshot, (self.account, &self.gateway.id), &model, inputs)?;
+        let Self { snapshot, account, gateway, .. } = *self;
+        let metadata = self.options.metadata.clone();
         let own: Wish = self.options.retry;
-        let last = way.models.len().saturating_sub(1);
+        let inputs = (&asked.body[..], asked.client, &metadata);
         let mut calls = Vec::new();
-        for (index, (provider, model, wish)) in way.models.into_iter().enumerate() {
+        let way = route::way(snapshot, (account, &gateway.id), &model, inputs, |reached| {
+            let Reached { provider, model, wish, has_successor, gates } = reached;
             self.options.retry = wish.or(own);
-            let asked = Asked { has_successor: asked.has_successor || index < last, ..*asked };
-            calls.push(self.by_model(&asked, &peeked, &provider, &model));
-        }
+            let asked = Asked { has_successor: asked.has_successor || has_successor, ..*asked };
+            calls.push(self.by_model(&asked, &peeked, (provider, model), gates)?);
+            Ok(())
+        });
         self.options.retry = own;
+        let way = way?;
         Ok(Way { route: Some(way.trail), calls, refused: way.refused })
     }
 
-    fn by_path(&self, by_path: ByPath<'_>, body: &Bytes, has_successor: bool) -> ExplainedCall {
+    fn by_path(
+        &self,
+        by_path: ByPath<'_>,
+        body: &Bytes,
+        has_successor: bool,
+    ) -> Result<ExplainedCall, Refused> {
         // What is not JSON is passed on while it arrives.
         let streamed = !body.is_empty() && !is_json(&by_path.headers);
         let mut seen = Seen::of(streamed);
@@ -253,16 +264,17 @@ impl<'s> Situation<'s> {
             call.policy.has_successor = has_successor;
             call
         });
-        self.explained(seen, planned, None)
+        self.explained(seen, planned, None, &[])
     }
 
+    /// Refused if one of the gates would not let the call through.
     fn by_model(
         &self,
         asked: &Asked<'_>,
         peeked: &genesis_wire::peek::Peek<'_>,
-        slug: &str,
-        model: &str,
-    ) -> ExplainedCall {
+        (slug, model): (&str, &str),
+        gates: &[Gate],
+    ) -> Result<ExplainedCall, Refused> {
         let mut seen = Seen::default();
         let planned = self.planning(&mut seen).call_of_model(self.caller, asked, peeked, slug, model);
         let planned = planned.map(|mut call| {
@@ -273,7 +285,7 @@ impl<'s> Situation<'s> {
             Asks::Answer(dialect) => Some(dialect),
             _ => None,
         };
-        self.explained(seen, planned, dialect)
+        self.explained(seen, planned, dialect, gates)
     }
 }
 

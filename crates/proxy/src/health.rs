@@ -1,12 +1,20 @@
 //! How the targets of calls have fared of late: what is known to be down is left out where something else can take the
-//! call, and equals are ordered by it. It never refuses a call that has nowhere else to go.
+//! call, and equals are ordered by it. It never refuses a call that has nowhere else to go. `health/target` has what
+//! others are told.
 //!
 //! One [`Health`] per provider address, shared by all threads, handed from snapshot to snapshot. All of it is atomic
 //! counters that are read and written loosely: a lost update makes a guess a little worse and nothing else.
 
+mod target;
+
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
+
+use genesis_store::Fault;
+
+pub(crate) use self::target::listed;
+pub use self::target::{Down, TargetHealth};
 
 use crate::failure::Failure;
 use crate::upstream::Answer;
@@ -28,6 +36,9 @@ const COIN: u32 = 5;
 /// What is in the purse at most, and at the start.
 const PURSE: u32 = 50 * COIN;
 
+/// Faults of calls that got no answer, by the number they are kept under.
+const FAULTS: [Fault; 5] = [Fault::Status, Fault::Connect, Fault::Timeout, Fault::Broken, Fault::NotHttp];
+
 #[derive(Debug)]
 pub(crate) struct Health {
     in_flight: AtomicU32,
@@ -43,22 +54,8 @@ pub(crate) struct Health {
     purse: AtomicU32,
     calls: AtomicU64,
     faults: AtomicU64,
-}
-
-/// What is known of one target.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TargetHealth {
-    pub provider: String,
-    /// Scheme, host and port; empty if the provider's address follows from the path.
-    pub address: String,
-    /// False while it is left alone wherever something else can take its calls.
-    pub up: bool,
-    pub calls: u64,
-    /// Of those: not reached, no answer in time, broken off, or status 5xx.
-    pub faults: u64,
-    pub in_flight: u32,
-    /// Peak-EWMA of the time to the first byte.
-    pub latency: Duration,
+    /// Of the last fault: a status, or the number of a [`Fault`]; 0: there was none.
+    last_fault: AtomicU16,
 }
 
 impl Default for Health {
@@ -74,6 +71,7 @@ impl Default for Health {
             purse: AtomicU32::new(PURSE),
             calls: AtomicU64::new(0),
             faults: AtomicU64::new(0),
+            last_fault: AtomicU16::new(0),
         }
     }
 }
@@ -115,18 +113,6 @@ impl Health {
         let age = now_ms().saturating_sub(self.latency_at_ms.load(Relaxed));
         let latency = self.latency_us.load(Relaxed) as f64 * (-(age as f64) / FORGET_MS).exp();
         (latency as u64 + 1).saturating_mul(u64::from(self.in_flight.load(Relaxed)) + 1)
-    }
-
-    pub(crate) fn report(&self, provider: &str, address: String) -> TargetHealth {
-        TargetHealth {
-            provider: provider.to_owned(),
-            address,
-            up: !self.looks_down(),
-            calls: self.calls.load(Relaxed),
-            faults: self.faults.load(Relaxed),
-            in_flight: self.in_flight.load(Relaxed),
-            latency: Duration::from_micros(self.latency_us.load(Relaxed)),
-        }
     }
 
     fn is_down_at(&self, now: u64) -> bool {
@@ -197,9 +183,16 @@ impl Watched<'_> {
         let health = self.health;
         health.calls.fetch_add(1, Relaxed);
         match outcome {
-            Ok(answer) if answer.status.is_server_error() => health.failed(now_ms()),
+            Ok(answer) if answer.status.is_server_error() => {
+                health.last_fault.store(answer.status.as_u16(), Relaxed);
+                health.failed(now_ms());
+            }
             Ok(_) => health.succeeded(now_ms(), self.began.elapsed()),
-            Err(failure) if failure.fault.is_some() => health.failed(now_ms()),
+            Err(Failure { fault: Some(fault), .. }) => {
+                let number = FAULTS.iter().position(|known| known == fault).unwrap_or(0);
+                health.last_fault.store(u16::try_from(number).unwrap_or(0), Relaxed);
+                health.failed(now_ms());
+            }
             Err(_) => {}
         }
     }

@@ -11,7 +11,7 @@
 //! * `admit`: token → caller and rights
 //! * `plan`: body facts and settings → target, without I/O
 //! * `planning`: both together: a call ready to be made, and who is told of it
-//! * `credential`: which key the provider sees (`credential/aws`, `credential/google` for signed ones)
+//! * `credential`: which key the provider sees (`credential/stored`: keys in memory; `aws`, `google`: signed ones)
 //! * `unified`: the same for `/compat` and its kin, where the body names the provider; `models` lists what it takes
 //! * `run`: Cloudflare's `/ai/run`, a unified call in other clothes
 //! * `place` and `facts`: where a provider serves a model, and what translation has to know of it
@@ -84,10 +84,10 @@ pub use explain::{
     ExplainedToken, Explanation, Refusal, Sender, explain,
 };
 pub use facts::facts as model_facts;
-pub use health::TargetHealth;
+pub use health::{Down, TargetHealth};
 pub use limit::Limiter;
 pub use outward::{Outward, OutwardAnswer, OutwardCall, OutwardError};
 pub use route::GatewayRoute;
 pub use server::{Aside, AsideBody, Event, Server, ServerError, ServerOptions, Shared};
-pub use snapshot::{Key, Snapshot, SnapshotParts, Token};
+pub use snapshot::{Key, KeyRate, Snapshot, SnapshotParts, Token};
 pub use upstream::trusted_roots;

@@ -2,15 +2,18 @@
 //! use is given back when it is over.
 //!
 //! * `rules`: a gateway's limits as compiled from its settings
+//! * `under`: which of them a call falls under, and what it asks of each
 //! * `worst`: the most a call can cost
 //! * `window`: time as limits see it
 //! * `ledger`: the counters
 //! * `limiter`: the ledgers of all gateways, and the thread that keeps their record
 //! * `refusal`: what a refused caller is told
+//! * `gate`: rate elements of dynamic routes
 //! * `apply`: where the path of a request comes by
 //! * `permit`: what a call holds while it is under way
 
 mod apply;
+mod gate;
 mod ledger;
 mod limiter;
 mod permit;
@@ -18,25 +21,27 @@ mod refusal;
 mod rules;
 #[cfg(test)]
 mod timing;
+mod under;
 mod window;
 mod worst;
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::sync::{Arc, OnceLock};
 
-use genesis_config::gateway::UnknownPrice;
 use genesis_config::policy::{Asked as PolicyAsked, Cap, Decision, Policies};
 use genesis_config::{GatewaySettings, Price, Provider};
 use genesis_wire::{Dialect, peek};
 use serde_json::Value;
 
+pub(crate) use self::gate::Gate;
 use self::ledger::{Ask, Ledger, Record};
 pub use self::limiter::Limiter;
 use self::limiter::Short;
+use self::permit::Held;
 pub(crate) use self::permit::{End, Fate, Permit};
-use self::rules::{Measure, Rule, Subject};
-use self::window::Window;
+pub(crate) use self::rules::Rule;
+use self::rules::{Measure, Subject};
+use self::under::Under;
 use self::worst::{Worst, worst};
 use crate::failure::Failure;
 
@@ -67,14 +72,37 @@ pub(crate) struct Applicant<'a> {
     pub(crate) attempts: u32,
     /// It takes the place of another call of the same request.
     pub(crate) again: bool,
+    /// Elements of a dynamic route it came through.
+    pub(crate) gates: &'a [Gate],
+    /// How often the key it would be made with may be used.
+    pub(crate) key: Option<&'a Rule>,
+}
+
+/// Why a call may not be made.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) failure: Failure,
+    pub(crate) by: By,
+}
+
+/// Whose limit it is: what can be done instead depends on it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum By {
+    Gateway,
+    /// Which of [`Applicant::gates`].
+    Gate(usize),
+    Key,
 }
 
 impl GatewayLimits {
-    /// `None` if the gateway limits nothing: its calls then pay for nothing here.
-    pub(crate) fn compile(settings: &GatewaySettings) -> Option<Self> {
+    pub(crate) fn compile(settings: &GatewaySettings) -> Self {
         let (rules, policies) = (rules::compile(settings), Policies::compile(&settings.policies));
-        let any = !rules.is_empty() || !policies.is_empty();
-        any.then(|| Self { gateway: settings.id.clone(), rules, policies, ledger: OnceLock::new() })
+        Self { gateway: settings.id.clone(), rules, policies, ledger: OnceLock::new() }
+    }
+
+    /// The gateway itself limits nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rules.is_empty() && self.policies.is_empty()
     }
 
     /// Takes what the call may use, or refuses it. Waits only where something must be on record that is not yet.
@@ -83,73 +111,74 @@ impl GatewayLimits {
         limiter: &Limiter,
         applicant: &Applicant<'_>,
         now_ms: i64,
-    ) -> Result<Permit, Failure> {
+    ) -> Result<Permit, Refused> {
         let model = applicant.model();
         let subject = applicant.subject(&self.gateway, model.as_deref());
-        let caps = self.caps(&subject)?;
+        let caps = self.caps(&subject).map_err(Refused::by_gateway)?;
         let mut keys = String::with_capacity(256);
-        let falls_under = self.falls_under(&subject, applicant.again, &caps, &mut keys);
-        let costs = falls_under.iter().any(|(limit, ..)| limit.measure() == Measure::Cost);
+        let falls_under = self.falls_under(applicant, &subject, &caps, &mut keys);
+        let costs = falls_under.iter().any(|under| under.limit.measure() == Measure::Cost);
         let worst = if costs { worst(&applicant.asked(&subject, now_ms)) } else { Worst::FREE };
         let mut asks = Vec::with_capacity(falls_under.len());
-        for (limit, start, end) in &falls_under {
-            asks.push(limit.ask(&keys[*start..*end], worst, applicant.attempts, &subject)?);
+        for under in &falls_under {
+            let ask = under.limit.ask(&keys[under.key.clone()], worst, applicant.attempts, &subject);
+            asks.push(ask.map_err(|failure| Refused { failure, by: under.by })?);
         }
-        let ledger = self.ledger.get_or_init(|| limiter.ledger(&self.gateway));
+        let ledger = self.ledger(limiter);
         match limiter.take(ledger, &asks).await {
             Ok(holds) => {
-                let held = falls_under.iter().zip(holds).map(|((limit, ..), hold)| (hold, limit.measure()));
+                let held = falls_under.iter().zip(holds);
+                let held =
+                    held.map(|(under, hold)| Held { hold, measure: under.limit.measure(), by: under.by });
                 Ok(Permit::new(Arc::clone(ledger), held.collect(), worst))
             }
             Err(Short::Refused { index, used, fits_in_ms }) => {
-                let (limit, ..) = &falls_under[index];
-                Err(limit.exceeded(&subject, used, fits_in_ms, asks[index].needs))
+                let under = &falls_under[index];
+                let failure = under.limit.exceeded(&subject, used, fits_in_ms, asks[index].needs);
+                Err(Refused { failure, by: under.by })
             }
-            Err(Short::Unrecorded(why)) => Err(refusal::unrecorded(&why)),
+            Err(Short::Unrecorded(why)) => {
+                // The first element that nobody can vouch for is gone around, and with it those behind it.
+                let gate = |under: &&Under<'_>| {
+                    matches!(under.by, By::Gate(_)) && under.limit.measure() == Measure::Cost
+                };
+                let by = falls_under.iter().find(gate).map_or(By::Gateway, |under| under.by);
+                Err(Refused { failure: refusal::unrecorded(&why), by })
+            }
         }
     }
 
-    /// The limits a call falls under, and where in `keys` the names of their counters stand.
-    fn falls_under<'l>(
-        &'l self,
-        subject: &Subject<'_>,
-        again: bool,
-        caps: &'l [Cap],
-        keys: &mut String,
-    ) -> Vec<(Limit<'l>, usize, usize)> {
-        let mut falls_under = Vec::with_capacity(self.rules.len() + caps.len());
-        for rule in &self.rules {
-            let start = keys.len();
-            let counted = again && rule.measure == Measure::Requests;
-            if !counted && rule.write_key(subject, keys) {
-                falls_under.push((Limit::Rule(rule), start, keys.len()));
-            } else {
-                keys.truncate(start);
-            }
-        }
-        for cap in caps {
-            let start = keys.len();
-            let _ = write!(keys, "policy {:?}\n{}", cap.period, cap.bucket);
-            falls_under.push((Limit::Cap(cap), start, keys.len()));
-        }
-        falls_under
+    /// Uses a key once more, for a call that was admitted before. False if its rate does not allow it.
+    pub(crate) async fn use_key(&self, limiter: &Limiter, rate: &Rule) -> bool {
+        let ledger = self.ledger(limiter);
+        let (key, rule) = (rate.key.as_str(), rate.key.len());
+        let (window, limit, record) = (rate.window, rate.limit, Record::IfPossible);
+        let ask = Ask { key, rule, window, limit, needs: 1, takes: 1, record };
+        let taken = limiter.take(ledger, &[ask]).await;
+        taken.iter().flatten().for_each(|hold| ledger.settle(hold, 1));
+        taken.is_ok()
+    }
+
+    fn ledger(&self, limiter: &Limiter) -> &Arc<Ledger> {
+        self.ledger.get_or_init(|| limiter.ledger(&self.gateway))
     }
 
     /// What [`GatewayLimits::admit`] would look at, and what it would say if nothing had been used yet. Takes nothing.
-    pub(crate) fn foresee(&self, applicant: &Applicant<'_>, now_ms: i64) -> Result<Vec<String>, Failure> {
+    pub(crate) fn foresee(&self, applicant: &Applicant<'_>, now_ms: i64) -> Result<Vec<String>, Refused> {
         let model = applicant.model();
         let subject = applicant.subject(&self.gateway, model.as_deref());
-        let caps = self.caps(&subject)?;
+        let caps = self.caps(&subject).map_err(Refused::by_gateway)?;
         let mut keys = String::new();
-        let falls_under = self.falls_under(&subject, applicant.again, &caps, &mut keys);
+        let falls_under = self.falls_under(applicant, &subject, &caps, &mut keys);
         let worst = worst(&applicant.asked(&subject, now_ms));
-        for (limit, start, end) in &falls_under {
-            let ask = limit.ask(&keys[*start..*end], worst, applicant.attempts, &subject)?;
+        for Under { limit, key, by } in &falls_under {
+            let refused = |failure| Refused { failure, by: *by };
+            let ask = limit.ask(&keys[key.clone()], worst, applicant.attempts, &subject).map_err(refused)?;
             if ask.needs > ask.limit {
-                return Err(limit.exceeded(&subject, 0, None, ask.needs));
+                return Err(refused(limit.exceeded(&subject, 0, None, ask.needs)));
             }
         }
-        Ok(falls_under.iter().map(|(limit, ..)| limit.described()).collect())
+        Ok(falls_under.iter().map(|under| under.limit.described()).collect())
     }
 
     /// What policies say; their caps are limits like others.
@@ -168,6 +197,12 @@ impl GatewayLimits {
             Decision::Allowed(caps) => Ok(caps),
             Decision::Denied { policy } => Err(refusal::denied(policy.as_deref())),
         }
+    }
+}
+
+impl Refused {
+    fn by_gateway(failure: Failure) -> Self {
+        Self { failure, by: By::Gateway }
     }
 }
 
@@ -224,64 +259,5 @@ impl Subject<'_> {
             ["gateway", "id"] => Some(self.gateway.into()),
             _ => None,
         }
-    }
-}
-
-/// Something a call is counted under.
-#[derive(Clone, Copy, Debug)]
-enum Limit<'a> {
-    Rule(&'a Rule),
-    Cap(&'a Cap),
-}
-
-impl Limit<'_> {
-    fn measure(&self) -> Measure {
-        match self {
-            Self::Rule(rule) => rule.measure,
-            Self::Cap(_) => Measure::Cost,
-        }
-    }
-
-    /// What it allows, for people.
-    fn described(&self) -> String {
-        match self {
-            Self::Rule(rule) if rule.measure == Measure::Cost => rule.spend_described(),
-            Self::Rule(rule) => rule.described(),
-            Self::Cap(cap) => format!("policy `{}` allows ${} per {:?}", cap.policy, cap.amount, cap.period),
-        }
-    }
-
-    fn ask<'k>(
-        &self,
-        key: &'k str,
-        worst: Worst,
-        attempts: u32,
-        subject: &Subject<'_>,
-    ) -> Result<Ask<'k>, Failure> {
-        let (window, limit, rule, unknown_price) = match self {
-            Self::Rule(rule) => (rule.window, rule.limit, rule.key.len(), rule.unknown_price),
-            Self::Cap(cap) => {
-                let amount = cap.amount.0.max(0).unsigned_abs();
-                let rule = key.find('\n').unwrap_or(key.len());
-                (Window::Calendar(cap.period), amount, rule, UnknownPrice::Refuse)
-            }
-        };
-        let (needs, takes, record) = match (self.measure(), worst) {
-            (Measure::Requests, _) => (1, 1, Record::IfPossible),
-            (Measure::Concurrent, _) => (1, 1, Record::Never),
-            (Measure::InputTokens | Measure::OutputTokens | Measure::TotalTokens, _) => {
-                (1, 0, Record::Afterwards)
-            }
-            // An attempt that fails may be billed all the same.
-            (Measure::Cost, Worst::AtMost { nano_usd, .. }) => {
-                let all = nano_usd.saturating_mul(attempts.into());
-                (all, all, Record::Always)
-            }
-            (Measure::Cost, Worst::Unknown(_)) if unknown_price == UnknownPrice::Allow => {
-                (1, 0, Record::Always)
-            }
-            (Measure::Cost, Worst::Unknown(why)) => return Err(refusal::unbounded(subject, why)),
-        };
-        Ok(Ask { key, rule, window, limit, needs, takes, record })
     }
 }

@@ -3,11 +3,13 @@
 //!
 //! * `receipt/attempts`: the calls that were made, and what each came to
 //! * `receipt/capture`: what the log keeps of a body
+//! * `receipt/open`: how many are under way
 //! * `receipt/session`: what a realtime session used
 //! * `receipt/spend`: what the gateway's limits are told
 
 mod attempts;
 mod capture;
+mod open;
 mod session;
 mod spend;
 
@@ -29,13 +31,13 @@ use http::{HeaderMap, StatusCode, Version, request};
 use uuid::Uuid;
 
 use self::capture::Capture;
+pub(crate) use self::open::OpenCalls;
 use self::spend::Spending;
 use crate::admit::bare;
 use crate::credential::Credential;
 use crate::failure::Failure;
 use crate::options::{Options, is_secret};
 use crate::resolve::Manner;
-use crate::route::RateKey;
 use crate::server::Shared;
 use crate::snapshot::Snapshot;
 use crate::upstream::Tee;
@@ -63,6 +65,8 @@ pub(crate) struct Receipt {
     asked: Bytes,
     response: Capture,
     watch: Watch,
+    /// Counted among the open streams.
+    streams: bool,
     /// The client left, and the answer is read on for others.
     left_early: bool,
     /// The answer was kept, and is known to be whole.
@@ -76,8 +80,6 @@ pub(crate) struct Receipt {
     attempt_began_ms: u32,
     /// The client has left, and the answer is read on without it.
     client_gone: bool,
-    /// Counts of rate nodes that its cost goes to.
-    charges: Vec<RateKey>,
     priced: bool,
     spending: Spending,
 }
@@ -162,6 +164,7 @@ impl Receipt {
         collect: bool,
         collect_payload: bool,
     ) -> Self {
+        shared.open.call_begins();
         Self {
             record,
             shared: Arc::clone(shared),
@@ -175,6 +178,7 @@ impl Receipt {
             asked: Bytes::new(),
             response: Capture::new(0),
             watch: Watch::Blind,
+            streams: false,
             left_early: false,
             kept: false,
             settled: false,
@@ -182,7 +186,6 @@ impl Receipt {
             manner: Manner::default(),
             attempt_began_ms: 0,
             client_gone: false,
-            charges: Vec::new(),
             priced: false,
             spending: Spending::default(),
         }
@@ -278,6 +281,10 @@ impl Receipt {
         self.record.response_content_type = text(headers, &CONTENT_TYPE);
         self.watch = Watch::new(self.record.dialect, headers);
         self.record.stream |= self.watch.is_stream();
+        let streams = self.watch.is_stream() || status == StatusCode::SWITCHING_PROTOCOLS;
+        if streams && !std::mem::replace(&mut self.streams, streams) {
+            self.shared.open.stream_begins();
+        }
         let keep = if self.collect_payload { BODY_LIMIT } else { 0 };
         self.response = Capture::new(keep.max(self.watch.needs_body()));
         if self.kept {
@@ -511,16 +518,14 @@ impl Receipt {
 
 impl Drop for Receipt {
     fn drop(&mut self) {
+        self.shared.open.call_ends(self.streams);
         if !self.settled {
             self.client_left();
         }
-        if !self.collect && self.charges.is_empty() && !self.has_permit() {
+        if !self.collect && !self.has_permit() {
             return;
         }
         self.price();
-        for key in &self.charges {
-            self.shared.rates.spend(key, self.record.cost_nano_usd.unwrap_or_default());
-        }
         self.settle_permit();
         if !self.collect {
             return;

@@ -2,9 +2,7 @@
 //!
 //! * this file: the models are called; what one of them fails at, the next may do
 //! * `route/walk`: from node to node; pure
-//! * `route/rate`: what rate nodes count
 
-mod rate;
 mod walk;
 
 use std::sync::Arc;
@@ -15,13 +13,13 @@ use genesis_wire::peek::Peek;
 use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value};
 
-pub(crate) use self::rate::{RateKey, Rates};
 use self::walk::{Inputs, Stop, Walk};
 
 use crate::admit::Caller;
 use crate::cache;
 use crate::exchange::{Delivery, Exchange};
 use crate::failure::{Code, Failure};
+use crate::limit::{By, Gate, Refused};
 use crate::plan::malformed;
 use crate::retry::Wish;
 use crate::snapshot::Snapshot;
@@ -51,21 +49,18 @@ impl Exchange<'_> {
         let route = Arc::clone(route.ok_or_else(|| unknown_route(&self.gateway.id, name))?);
         let metadata = self.receipt.metadata().clone();
         let inputs = Inputs::new(asked.body, asked.client, &metadata);
-        let place = format!("{}\n{name}", self.gateway.id);
-        let mut walk = Walk::new(&route, &self.worker.shared.rates, &place);
+        let mut walk = Walk::new(&route);
         let mut failed: Option<Result<Delivery, Failure>> = None;
-        loop {
-            let node = match walk.next(&inputs, &mut || fastrand::u32(0..10_000)) {
-                Stop::Model(node) => node,
-                Stop::End => return failed.unwrap_or_else(|| Err(ended(&walk))),
-                Stop::Limited(node) => return failed.unwrap_or_else(|| Err(limited(node))),
-            };
+        // What a caller is told whom a rate element did not let through, if there is nowhere else to go.
+        let mut shut: Option<Result<Delivery, Failure>> = None;
+        while let Stop::Model(node) = walk.next(&inputs, &mut || fastrand::u32(0..10_000)) {
             if let Some(failed) = failed.take() {
                 self.discard(failed.map(|delivery| delivery.answer)).await;
             }
-            if walk.models() > 1 {
-                self.receipt.model_begins(asked.body.clone(), !asked.in_steps);
+            if walk.models() > 1 || shut.is_some() {
+                self.receipt.model_begins(asked.body.clone(), !asked.in_steps && shut.is_none());
             }
+            shut = None;
             let (provider, model) = chosen(node, &inputs)?;
             let way_out = node.fallback.is_some();
             if self.next_is_well(&route, node) && self.is_down(&provider) {
@@ -74,28 +69,46 @@ impl Exchange<'_> {
                 continue;
             }
             self.chosen = Some((provider.clone(), model.clone()));
-            let own = self.options.retry;
-            self.options.retry = wish(node).or(own);
-            let call = self.planning().call_of_model(caller, asked, peeked, &provider, &model);
-            self.options.retry = own;
-            let outcome = match call {
-                Ok(mut call) => {
-                    call.policy.has_successor = way_out || asked.has_successor;
-                    self.receipt.charge(walk.charges());
-                    cache::answer(self, caller, call).await
-                }
-                Err(failure) => Err(failure),
-            };
+            std::mem::swap(&mut self.gates, &mut walk.gates);
+            let outcome = self.call_of_node(caller, asked, peeked, node, (&provider, &model)).await;
+            std::mem::swap(&mut self.gates, &mut walk.gates);
             match outcome {
                 Ok(delivery) if delivery.answer.status.as_u16() < 400 => {
                     tracing::debug!(route = name, trail = ?walk.trail(), "a route was walked");
                     return Ok(delivery);
                 }
-                outcome if !way_out => return outcome,
-                outcome => failed = Some(outcome),
+                outcome => match self.shut.take() {
+                    Some(gate) if walk.back(gate) => shut = Some(outcome),
+                    None if way_out => {
+                        failed = Some(outcome);
+                        walk.failed(node);
+                    }
+                    _ => return outcome,
+                },
             }
-            walk.failed(node);
         }
+        match failed.or(shut.filter(|_| walk.models() > 0)) {
+            Some(outcome) => outcome,
+            None => Err(ended(&walk)),
+        }
+    }
+
+    async fn call_of_node(
+        &mut self,
+        caller: &Caller,
+        asked: &Asked<'_>,
+        peeked: &Peek<'_>,
+        node: &ModelNode,
+        (provider, model): (&str, &str),
+    ) -> Result<Delivery, Failure> {
+        self.shut = None;
+        let own = self.options.retry;
+        self.options.retry = wish(node).or(own);
+        let call = self.planning().call_of_model(caller, asked, peeked, provider, model);
+        self.options.retry = own;
+        let mut call = call?;
+        call.policy.has_successor = node.fallback.is_some() || asked.has_successor;
+        cache::answer(self, caller, call).await
     }
 
     /// Whether a model that fails hands over to another whose provider is well.
@@ -112,38 +125,56 @@ impl Exchange<'_> {
 pub(crate) struct Way {
     /// The elements passed, with the outputs taken.
     pub(crate) trail: Vec<String>,
-    /// Provider, model and what its element says of retries, in the order they would be tried.
-    pub(crate) models: Vec<(String, String, Wish)>,
     /// What comes of it where there is no model.
     pub(crate) refused: Option<Failure>,
 }
 
-/// Walks a route for a request. Rate elements are as if nothing had been counted yet.
+/// A model that a way comes to.
+pub(crate) struct Reached<'w> {
+    pub(crate) provider: &'w str,
+    pub(crate) model: &'w str,
+    /// What its element says of retries.
+    pub(crate) wish: Wish,
+    /// Another is tried if it fails.
+    pub(crate) has_successor: bool,
+    pub(crate) gates: &'w [Gate],
+}
+
+/// Walks a route for a request. `reach` is shown the models in the order they would be tried, and refuses those that one
+/// of the gates would not let through.
 pub(crate) fn way(
     snapshot: &Snapshot,
     (account, gateway): (&str, &str),
     name: &str,
     (body, headers, metadata): (&[u8], &HeaderMap, &Map<String, Value>),
+    mut reach: impl FnMut(Reached<'_>) -> Result<(), Refused>,
 ) -> Result<Way, Failure> {
     let route = snapshot.route(account, gateway, name).ok_or_else(|| unknown_route(gateway, name))?;
-    let (rates, inputs) = (Rates::default(), Inputs::new(body, headers, metadata));
-    let mut walk = Walk::new(route, &rates, "");
-    let mut models = Vec::new();
+    let inputs = Inputs::new(body, headers, metadata);
+    let mut walk = Walk::new(route);
+    let mut reached = false;
     let refused = loop {
-        match walk.next(&inputs, &mut || fastrand::u32(0..10_000)) {
-            Stop::Model(node) => {
-                let (provider, model) = chosen(node, &inputs)?;
-                models.push((provider, model, wish(node)));
+        let Stop::Model(node) = walk.next(&inputs, &mut || fastrand::u32(0..10_000)) else {
+            break (!reached).then(|| ended(&walk));
+        };
+        let (provider, model) = &chosen(node, &inputs)?;
+        let has_successor = node.fallback.is_some();
+        match reach(Reached { provider, model, wish: wish(node), has_successor, gates: &walk.gates }) {
+            Err(Refused { failure, by: By::Gate(gate) }) => {
+                if !walk.back(gate) {
+                    break (!reached).then_some(failure);
+                }
+            }
+            _ => {
+                reached = true;
+                walk.failed(node);
                 if node.fallback.is_none() {
                     break None;
                 }
-                walk.failed(node);
             }
-            Stop::End => break models.is_empty().then(|| ended(&walk)),
-            Stop::Limited(node) => break models.is_empty().then(|| limited(node)),
         }
     };
-    Ok(Way { trail: walk.trail().to_vec(), models, refused })
+    Ok(Way { trail: walk.trail().to_vec(), refused })
 }
 
 /// What an element says of how its model is called.
@@ -180,14 +211,5 @@ fn ended(walk: &Walk<'_>) -> Failure {
         Code::ProviderFailed,
         "Failed to get response from provider",
         format!("the route ended before it came to a model; its way was {}", walk.trail().join(" > ")),
-    )
-}
-
-fn limited(node: &str) -> Failure {
-    Failure::refused(
-        StatusCode::TOO_MANY_REQUESTS,
-        Code::RateLimited,
-        "Rate limited",
-        format!("the limit of element `{node}` of this route is reached; try again later"),
     )
 }

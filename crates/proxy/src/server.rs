@@ -44,9 +44,9 @@ use crate::dropped::DroppedFields;
 use crate::exchange;
 use crate::limit::Limiter;
 use crate::plan::malformed;
+use crate::receipt::OpenCalls;
 use crate::reply;
 use crate::resume::Runs;
-use crate::route::Rates;
 use crate::snapshot::Snapshot;
 use crate::upstream::{Pool, TlsSetup};
 
@@ -73,8 +73,7 @@ pub struct Shared {
     events: std::sync::mpsc::SyncSender<Event>,
     tls: Arc<TlsSetup>,
     connections: AtomicUsize,
-    /// What rate nodes of dynamic routes count.
-    pub(crate) rates: Rates,
+    pub(crate) open: OpenCalls,
     pub(crate) dropped: DroppedFields,
     /// Streams that can be resumed.
     pub(crate) runs: Arc<Runs>,
@@ -137,7 +136,7 @@ impl Shared {
             events,
             tls: Arc::default(),
             connections: AtomicUsize::new(0),
-            rates: Rates::default(),
+            open: OpenCalls::default(),
             dropped: DroppedFields::default(),
             runs: Arc::new(Runs::new()),
         }
@@ -207,6 +206,11 @@ impl Shared {
     /// Open client connections.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Calls under way, and how many of them are answered as a stream or over a WebSocket.
+    pub fn open_calls(&self) -> (usize, usize) {
+        self.open.counts()
     }
 
     pub(crate) fn tell(&self, event: Event) {

@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use genesis_config::{
 use http::header::{HeaderName, HeaderValue};
 
 use crate::credential::{StoredKey, StoredKeys};
-use crate::health::{Health, TargetHealth};
+use crate::health::{self, Health, TargetHealth};
 use crate::limit::GatewayLimits;
 use crate::route::GatewayRoute;
 
@@ -65,6 +66,18 @@ pub struct Key {
     pub secret: Secret,
     /// `stored:<alias>`, `environment`, `config`: what the log says.
     pub source: String,
+    /// How often it may be used; `None`: as often as the provider allows.
+    pub rate: Option<KeyRate>,
+}
+
+/// How often a stored key may be used.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct KeyRate {
+    /// Under which the key is stored. It may answer to other aliases as well.
+    pub alias: String,
+    /// Attempts at the provider.
+    pub limit: NonZeroU32,
+    pub seconds: NonZeroU32,
 }
 
 /// See the [module](self).
@@ -75,7 +88,7 @@ pub struct Snapshot {
     routes: Vec<GatewayRoute>,
     /// Some gateway reads answers to their end when clients leave.
     pub(crate) drains: bool,
-    /// Of gateways that limit anything.
+    /// By gateway.
     limited: HashMap<String, GatewayLimits>,
     pub(crate) accounts: Option<HashSet<String>>,
     providers: Providers,
@@ -146,11 +159,8 @@ impl Snapshot {
             authentication: parts.simulator.is_none(),
             ..GatewaySettings::default()
         };
-        let limited = parts
-            .gateways
-            .iter()
-            .filter_map(|gateway| Some((gateway.id.clone(), GatewayLimits::compile(gateway)?)));
-        let limited = limited.collect();
+        let gateways = std::iter::once(&default_gateway).chain(&parts.gateways);
+        let limited = gateways.map(|gateway| (gateway.id.clone(), GatewayLimits::compile(gateway))).collect();
         static GENERATION: AtomicU64 = AtomicU64::new(1);
         Self {
             generation: GENERATION.fetch_add(1, Ordering::Relaxed),
@@ -203,22 +213,27 @@ impl Snapshot {
         self.keys.inherit(&previous.keys);
     }
 
-    /// `None` if the gateway limits nothing.
     pub(crate) fn limits_of(&self, gateway: &str) -> Option<&GatewayLimits> {
         self.limited.get(gateway)
     }
 
+    /// Gateways whose calls are counted: by themselves, by a route they serve or by a key they attach.
     pub(crate) fn limited_gateways(&self) -> impl Iterator<Item = String> {
-        self.limited.keys().cloned()
+        let serves = |own: Option<&str>, id: &str| own.is_none_or(|own| own == id);
+        let counted = move |(id, limits): &(&String, &GatewayLimits)| {
+            let mut routes = self.routes.iter().filter(|known| known.route.has_rates());
+            let mut keys = self.keys.iter().filter(|key| key.rate().is_some());
+            !limits.is_empty()
+                || routes.any(|known| serves(known.gateway.as_deref(), id))
+                || keys.any(|key| serves(key.gateway(), id))
+        };
+        self.limited.iter().filter(counted).map(|(id, _)| id.clone())
     }
 
-    /// How each target has fared that was called at all, by provider.
+    /// How each target has fared that was called at all, by provider and address.
     pub fn health(&self) -> Vec<TargetHealth> {
         let members = self.targets.iter().flat_map(|(slug, setup)| setup.members().map(move |at| (slug, at)));
-        let mut reports: Vec<_> = members.map(|(slug, at)| at.health.report(slug, at.address())).collect();
-        reports.retain(|report| report.calls > 0);
-        reports.sort_by(|a, b| a.provider.cmp(&b.provider));
-        reports
+        health::listed(members.filter_map(|(slug, at)| TargetHealth::of(slug, &at.address(), &at.health)))
     }
 
     /// Providers that have a key, or need none, or are simulated.
@@ -372,6 +387,7 @@ fn all_keys(
         gateway: None,
         secret,
         source: source.to_owned(),
+        rate: None,
     };
     let mut keys = Vec::new();
     for provider in providers.iter() {

@@ -1,5 +1,7 @@
 //! Provider keys kept for the gateway to attach (BYOK), sealed under the master key.
 
+use std::num::NonZeroU32;
+
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
@@ -31,12 +33,19 @@ pub struct KeyRow {
 pub struct KeyOptions {
     /// Used where a request names no alias and there is no key with alias `default`.
     pub default_config: bool,
-    /// Requests per period. Kept for clients that set it; nothing enforces it.
+    /// Attempts at the provider per period; 0 or `None`: as many as it allows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate_limit: Option<u32>,
     /// Seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate_limit_period: Option<u32>,
+}
+
+impl KeyOptions {
+    /// Attempts and seconds, if there is such a limit.
+    pub fn rate(&self) -> Option<(NonZeroU32, NonZeroU32)> {
+        Some((NonZeroU32::new(self.rate_limit?)?, NonZeroU32::new(self.rate_limit_period?)?))
+    }
 }
 
 impl Store {

@@ -3,10 +3,19 @@
 use genesis_proxy::{ExplainedCall, ExplainedCost, ExplainedStep, Explanation, Refusal};
 use owo_colors::OwoColorize;
 
+use super::typical::Typical;
 use crate::printer::{Failed, Printer};
 use crate::render::{self, field, milliseconds, plain};
 
-pub(super) fn print(told: &Explanation, source: Option<&str>, printer: &Printer) -> Result<(), Failed> {
+/// What a call costs on average, if that is known.
+pub(super) type Usual<'a> = &'a dyn Fn(&ExplainedCall) -> Result<Option<Typical>, Failed>;
+
+pub(super) fn print(
+    told: &Explanation,
+    usual: Usual<'_>,
+    source: Option<&str>,
+    printer: &Printer,
+) -> Result<(), Failed> {
     printer.line("Request".bold())?;
     printer.line(field("surface", told.surface))?;
     if let Some(account) = &told.account {
@@ -26,13 +35,13 @@ pub(super) fn print(told: &Explanation, source: Option<&str>, printer: &Printer)
     for (number, call) in told.calls.iter().enumerate() {
         let heading = if number == 0 { "Call".to_owned() } else { format!("If that fails ({number})") };
         printer.line(format!("\n{}", heading.bold()))?;
-        called(call, printer)?;
+        called(call, usual, printer)?;
     }
-    told.steps.iter().try_for_each(|of| step(of, printer))
+    told.steps.iter().try_for_each(|of| step(of, usual, printer))
 }
 
 /// A step of a universal request. A dynamic route may come to several models in it.
-fn step(of: &ExplainedStep, printer: &Printer) -> Result<(), Failed> {
+fn step(of: &ExplainedStep, usual: Usual<'_>, printer: &Printer) -> Result<(), Failed> {
     printer.line(format!("\n{}", format!("Step {}", of.step).bold()))?;
     printer.line(field("tried", plain(&of.when)))?;
     printer.line(field("endpoint", plain(&format!("{}/{}", of.provider, of.endpoint))))?;
@@ -46,13 +55,13 @@ fn step(of: &ExplainedStep, printer: &Printer) -> Result<(), Failed> {
         if number > 0 {
             printer.line(format!("\n{}", format!("Step {}, if that fails ({number})", of.step).bold()))?;
         }
-        called(call, printer)?;
+        called(call, usual, printer)?;
     }
     Ok(())
 }
 
-fn called(call: &ExplainedCall, printer: &Printer) -> Result<(), Failed> {
-    for (name, value) in fields(call) {
+fn called(call: &ExplainedCall, usual: Usual<'_>, printer: &Printer) -> Result<(), Failed> {
+    for (name, value) in fields(call, usual(call)?) {
         if !value.is_empty() {
             printer.line(field(name, plain(&value)))?;
         }
@@ -85,7 +94,7 @@ fn refused(refusal: &Refusal, printer: &Printer) -> Result<(), Failed> {
     printer.line(field("", plain(description)))
 }
 
-fn fields(call: &ExplainedCall) -> Vec<(&'static str, String)> {
+fn fields(call: &ExplainedCall, typical: Option<Typical>) -> Vec<(&'static str, String)> {
     let mut fields = vec![
         ("provider", call.provider.clone()),
         ("model", call.model.clone()),
@@ -124,6 +133,7 @@ fn fields(call: &ExplainedCall) -> Vec<(&'static str, String)> {
     }
     fields.extend(call.limits.iter().map(|limit| ("limit", limit.clone())));
     fields.extend(call.cost.as_ref().map(|of| ("cost", cost(of))));
+    fields.extend(typical.map(|of| ("usually", of.in_words())));
     fields
 }
 

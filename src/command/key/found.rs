@@ -1,5 +1,8 @@
 //! All keys the gateway could attach, wherever they are, and which of them it does.
 
+use std::fmt;
+use std::num::NonZeroU32;
+
 use genesis_config::{Environment, ExposeSecret, Provider, ProviderAuth, Providers};
 use genesis_store::KeyRow;
 use serde::{Serialize, Serializer};
@@ -18,11 +21,26 @@ pub(super) struct Found {
     /// Which variable and where it was found, or which entry of the file.
     pub(super) origin: Option<String>,
     pub(super) preview: String,
+    /// How often it may be used; `None`: as often as its provider allows.
+    pub(super) rate: Option<Rate>,
     #[serde(rename = "modified_at", serialize_with = "as_iso")]
     pub(super) modified_at_ms: Option<i64>,
     used: bool,
     /// Why it is not used.
     pub(super) unused: Option<String>,
+}
+
+/// So many attempts in so many seconds.
+#[derive(Serialize)]
+pub(super) struct Rate {
+    limit: NonZeroU32,
+    seconds: NonZeroU32,
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} per {} s", self.limit, self.seconds)
+    }
 }
 
 impl Found {
@@ -42,6 +60,7 @@ impl Found {
             source,
             origin: None,
             preview,
+            rate: None,
             modified_at_ms: None,
             used: unused.is_none(),
             unused,
@@ -113,6 +132,7 @@ fn kept(row: &KeyRow, unused: Option<String>) -> Found {
     Found {
         alias: row.alias.clone(),
         gateway: row.gateway.clone(),
+        rate: row.options.rate().map(|(limit, seconds)| Rate { limit, seconds }),
         modified_at_ms: Some(row.modified_at_ms),
         ..Found::new(&row.provider, "stored", row.preview.clone(), unused)
     }

@@ -126,6 +126,43 @@ fn a_call_of_the_log_is_looked_at_with_the_settings_of_now() {
 }
 
 #[test]
+fn what_such_calls_usually_cost_is_told_beside_the_most() {
+    let (sandbox, provider, token) = set_up();
+    let body = r#"{"model":"claude-sonnet-4-6","max_tokens":64,"messages":[]}"#;
+    let authorization = format!("cf-aig-authorization: {token}");
+    let url = "http://gateway/v1/acct/default/anthropic/v1/messages";
+    let explain = |json: &[&str]| {
+        let line = ["--", "curl", url, "-H", &authorization, "--json", body];
+        sandbox.genesis(&[&["explain"], json, &line].concat()).ok()
+    };
+    assert!(!explain(&[]).stdout.contains("usually"));
+    assert!(explain(&["--json"]).json()["calls"][0]["cost"]["typical_nano_usd"].is_null());
+    let created_at_ms = jiff::Timestamp::now().as_millisecond();
+    let call = |number, model: &str, cost| LogRecord {
+        created_at_ms,
+        model: model.to_owned(),
+        cost_nano_usd: cost,
+        ..record(number)
+    };
+    let cached = LogRecord { cached: true, ..call(4, "claude-sonnet-4-6", Some(0)) };
+    sandbox.log(
+        [
+            call(1, "claude-sonnet-4-6", Some(100_000)),
+            call(2, "claude-sonnet-4-6-20260201", Some(300_000)),
+            call(3, "claude-haiku-4-5", Some(7_000_000)),
+            cached,
+            call(5, "claude-sonnet-4-6", None),
+            record(6), // of another year
+        ]
+        .map(|record| (record, None)),
+    );
+    shows(&explain(&[]), &["at most $0.0", "usually", "$0.0002 on average (calls of the last 30 days: 2)"]);
+    let cost = &explain(&["--json"]).json()["calls"][0]["cost"];
+    assert_eq!((&cost["typical_nano_usd"], &cost["typical_of_calls"]), (&200_000.into(), &2.into()));
+    nothing_was_sent(&provider);
+}
+
+#[test]
 fn a_refusal_is_explained_and_ends_with_1() {
     let (sandbox, provider, _) = set_up();
     let url = "http://127.0.0.1:1/v1/acct/default/anthropic/v1/messages";

@@ -232,9 +232,9 @@ fn list_says_where_each_key_comes_from_and_which_one_wins() {
         ]
     );
     let table = sandbox.genesis_in(&["key", "list"], &variables, "").ok();
-    assert_eq!(table.line("deepseek"), format!("deepseek default all stored sk-…abcd {} yes", today()));
+    assert_eq!(table.line("deepseek"), format!("deepseek default all stored sk-…abcd - {} yes", today()));
     assert!(
-        table.line("openai").ends_with("OPENAI_API_KEY (process environment) sk-…wxyz - yes"),
+        table.line("openai").ends_with("OPENAI_API_KEY (process environment) sk-…wxyz - - yes"),
         "{table:?}"
     );
     for ran in [&ran, &table] {

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use genesis_admin::{Admin, CacheHeld, Declared, ExportHeld};
+use genesis_admin::{Admin, CacheHeld, Declared, Down, ExportHeld, Target, Traffic};
 use genesis_store::{LogRecord, Outcome, Permissions};
 use http::Request;
+use http_body_util::BodyExt as _;
+use serde_json::{Value, json};
 
-use crate::support::{Api, record, token};
+use crate::support::{Api, record, runtime, token};
 
 /// Samples by name and labels as written, and the type of each family.
 #[derive(Debug, Default)]
@@ -258,4 +261,87 @@ fn exports_are_shown_in_metrics_and_health() {
     assert_eq!((&ready["ready"], &ready["failing"][0]), (&true.into(), &"exports".into()));
     assert_eq!(ready["exports"][1]["lastError"], "the receiver answered 500");
     assert_eq!(ready["exports"][0]["behind"], 3);
+}
+
+fn traffic(addresses: &[&str]) -> Traffic {
+    let target = |(number, address): (usize, &&str)| Target {
+        provider: "openai".to_owned(),
+        address: (*address).to_owned(),
+        down: (number == 1).then(|| Down {
+            why: "5 faults in a row, the last one: timeout".to_owned(),
+            tried_again_in: Duration::from_millis(1_500),
+        }),
+        calls: 10,
+        faults: 7,
+        in_flight: 2,
+        latency: Duration::from_micros(1_234_567),
+    };
+    let targets = addresses.iter().enumerate().map(target).collect();
+    Traffic { connections: 5, calls: 4, streams: 3, targets }
+}
+
+#[test]
+fn targets_and_what_is_open_are_told() {
+    let api = Api::new();
+    let odd = "https://b\"c\\d\ne";
+    assert!(!Scrape::of(&api).kinds.contains_key("genesis_open_calls"));
+    api.admin.ask_traffic(Box::new(move || Some(traffic(&["https://a:1", odd]))));
+    let scrape = Scrape::of(&api);
+    let of = |name: &str, address: &str| {
+        let fits = |series: &&String| {
+            series.starts_with(&format!("{name}{{"))
+                && labels(series)
+                    == [
+                        ("provider".to_owned(), "openai".to_owned()),
+                        ("address".to_owned(), address.to_owned()),
+                    ]
+        };
+        scrape.samples[scrape.samples.keys().find(fits).unwrap_or_else(|| panic!("{name} {address}"))]
+    };
+    assert_eq!((of("genesis_target_up", "https://a:1"), of("genesis_target_up", odd)), (1.0, 0.0));
+    assert_eq!(of("genesis_target_calls_total", odd), 10.0);
+    assert_eq!(of("genesis_target_faults_total", odd), 7.0);
+    assert_eq!(of("genesis_target_in_flight", odd), 2.0);
+    assert_eq!(of("genesis_target_latency_seconds", odd), 1.234_567);
+    let open =
+        ["connections", "calls", "streams"].map(|what| scrape.samples[&format!("genesis_open_{what}")]);
+    assert_eq!(open, [5.0, 4.0, 3.0]);
+}
+
+#[test]
+fn readiness_lists_targets_for_whoever_may_see_them() {
+    let ready = |admin: &Admin, headers: &[(&str, &str)]| {
+        let mut request = Request::builder().uri("/readyz");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = admin.answer(&request.body(Bytes::new()).unwrap());
+        assert_eq!(answer.status(), 200, "whatever is down");
+        let bytes = runtime().block_on(answer.into_body().collect()).unwrap().to_bytes();
+        serde_json::from_slice::<Value>(&bytes).unwrap()
+    };
+    let api = Api::new();
+    let admin =
+        Admin::new(api.store.clone(), Arc::clone(&api.journal), Declared::default()).on_loopback(true);
+    let local = [("host", "127.0.0.1:18789")];
+    assert!(ready(&admin, &local).get("targets").is_none(), "nobody to ask");
+    for admin in [&admin, &*api.admin] {
+        admin.ask_traffic(Box::new(|| Some(traffic(&["https://a:1", "https://b"]))));
+    }
+    let report = ready(&admin, &local);
+    assert_eq!(report["open"], json!({ "connections": 5, "calls": 4, "streams": 3 }));
+    let well = json!({ "provider": "openai", "address": "https://a:1", "up": true, "why": null,
+        "triedAgainInMs": null, "calls": 10, "faults": 7, "inFlight": 2, "latencyMs": 1234 });
+    let ill = &report["targets"][1];
+    assert_eq!(report["targets"][0], well);
+    assert_eq!((&ill["up"], &ill["triedAgainInMs"]), (&json!(false), &json!(1500)));
+    assert_eq!(ill["why"], "5 faults in a row, the last one: timeout");
+    // Where others can reach the listener, addresses and numbers are for holders of a token.
+    for (admin, headers) in [(&*api.admin, local[0]), (&admin, ("origin", "https://elsewhere.example"))] {
+        let report = ready(admin, &[headers]);
+        assert!(report.get("targets").is_none() && report.get("open").is_none(), "{report}");
+        assert_eq!(report["log"]["pending"], 0);
+    }
+    let bearer = format!("Bearer {}", api.token);
+    assert_eq!(ready(&api.admin, &[("authorization", &bearer)])["targets"][0], well);
 }

@@ -75,3 +75,21 @@ fn keys_for_all_gateways_are_shown_and_left_alone() {
     assert_eq!(api.patch(&path, &json!({ "secret": "sk-other" })).refusal().0, 409);
     assert_eq!(api.store.keys().unwrap().len(), 1);
 }
+
+#[test]
+fn half_of_a_rate_is_refused() {
+    let api = Api::with_gateway();
+    let mut body = config("team");
+    body["rate_limit"] = json!(5);
+    let (status, _, message) = api.post(CONFIGS, &body).refusal();
+    assert_eq!(status, 400);
+    assert!(message.contains("in seconds"), "{message}");
+    assert_eq!(api.get(CONFIGS).result(), json!([]), "nothing is kept of it");
+    body["rate_limit_period"] = json!(60);
+    let created = api.post(CONFIGS, &body).result();
+    let path = format!("{CONFIGS}/{}", created["id"].as_str().unwrap());
+    assert_eq!(api.patch(&path, &json!({ "rate_limit_period": null })).refusal().0, 400);
+    assert_eq!(api.patch(&path, &json!({ "rate_limit": 7 })).result()["rate_limit_period"], 60);
+    let off = api.patch(&path, &json!({ "rate_limit": 0, "rate_limit_period": null })).result();
+    assert_eq!((&off["rate_limit"], off.get("rate_limit_period")), (&json!(0), None));
+}

@@ -141,7 +141,7 @@ fn credential(hash: &mut Hash, call: &Call<'_>) {
             hash.part(b"aws");
             hash.part(key.identity());
         }
-        Credential::Google(key, _) => {
+        Credential::Google(key) => {
             hash.part(b"google");
             hash.part(key.identity());
         }

@@ -190,6 +190,8 @@ pub(super) async fn embed(
         receipt,
         caller: None,
         chosen: None,
+        gates: Vec::new(),
+        shut: None,
     };
     let called = async {
         let call = embedding_call(&mut own, caller, slug, name, body)?;

@@ -13,7 +13,7 @@ use crate::upstream::broadcast::Lingering;
 pub(super) fn start(exchange: &Exchange<'_>, call: &Call<'_>, filling: Filling) {
     let (worker, snapshot) = (Rc::clone(exchange.worker), Arc::clone(exchange.snapshot));
     let gateway = Arc::clone(&exchange.gateway);
-    let options = exchange.options.clone();
+    let (options, gates) = (exchange.options.clone(), exchange.gates.clone());
     let Address { account, gateway: named, provider, rest, manner } = exchange.address;
     let [account, named, named_provider, rest] = [account, named, provider, rest].map(str::to_owned);
     let slug = call.setup.provider().slug.clone();
@@ -35,6 +35,8 @@ pub(super) fn start(exchange: &Exchange<'_>, call: &Call<'_>, filling: Filling) 
             receipt,
             caller: None,
             chosen: None,
+            gates,
+            shut: None,
         };
         exchange.receipt.planned(&target, None, false);
         let call = Call {

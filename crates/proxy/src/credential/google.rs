@@ -76,12 +76,6 @@ struct TokenAnswer {
 }
 
 impl GoogleKey {
-    /// Tells service accounts, and the keys of one, apart where none may be shown.
-    pub(crate) fn identity(&self) -> [u8; 32] {
-        let Account { client_email, private_key, .. } = &*self.0;
-        genesis_store::token_hash([client_email, "\n", private_key.expose_secret()].concat().as_bytes())
-    }
-
     pub(super) fn read(text: &str) -> Result<Self, String> {
         let file: AccountFile = serde_json::from_str(text).map_err(|error| {
             format!(

@@ -10,7 +10,7 @@ use crate::cache;
 use crate::credential::Credential;
 use crate::exchange::{Call, now_ms};
 use crate::failure::Failure;
-use crate::limit::Applicant;
+use crate::limit::{Applicant, By, Gate, Refused};
 use crate::plan::Target;
 use crate::planning::Notes;
 use crate::realtime::is_handshake;
@@ -131,18 +131,25 @@ impl Situation<'_> {
         seen: Seen,
         planned: Result<Call<'_>, Failure>,
         client: Option<Dialect>,
-    ) -> ExplainedCall {
+        gates: &[Gate],
+    ) -> Result<ExplainedCall, Refused> {
         let Seen { provider, model, dropped, streamed } = seen;
         let mut told = ExplainedCall { provider, model, dropped, ..ExplainedCall::default() };
         told.client_dialect = client;
         match planned {
-            Ok(call) => self.describe(&mut told, &call, streamed),
+            Ok(call) => self.describe(&mut told, &call, streamed, gates)?,
             Err(failure) => told.refusal = Some(Refusal::from(&failure)),
         }
-        told
+        Ok(told)
     }
 
-    fn describe(&self, told: &mut ExplainedCall, call: &Call<'_>, streamed: bool) {
+    fn describe(
+        &self,
+        told: &mut ExplainedCall,
+        call: &Call<'_>,
+        streamed: bool,
+        gates: &[Gate],
+    ) -> Result<(), Refused> {
         let target = &call.target;
         told.url = Some(masked(&target.url()));
         told.simulated = target.simulated;
@@ -165,7 +172,7 @@ impl Situation<'_> {
             key: key.iter().map(|byte| format!("{byte:02x}")).collect(),
             ttl_seconds: ttl.as_secs(),
         });
-        self.limits(told, call, streamed);
+        self.limits(told, call, streamed, gates)
     }
 
     fn credential(&self, call: &Call<'_>) -> ExplainedCredential {
@@ -189,7 +196,13 @@ impl Situation<'_> {
         ExplainedCredential { source: source.to_owned(), why, stands_before: others }
     }
 
-    fn limits(&self, told: &mut ExplainedCall, call: &Call<'_>, streamed: bool) {
+    fn limits(
+        &self,
+        told: &mut ExplainedCall,
+        call: &Call<'_>,
+        streamed: bool,
+        gates: &[Gate],
+    ) -> Result<(), Refused> {
         let body = match &call.body {
             Outgoing::Whole(bytes) if !streamed && !is_handshake(&call.method, &call.headers) => {
                 Some(&bytes[..])
@@ -210,6 +223,8 @@ impl Situation<'_> {
             custom: custom.as_ref(),
             attempts: if body.is_some() { call.policy.attempts } else { 1 },
             again: false,
+            gates,
+            key: call.credential.rate().filter(|_| !call.target.simulated),
         };
         told.model = applicant.model().unwrap_or_default().into_owned();
         let most = applicant.most_it_costs(&self.gateway.id, now_ms());
@@ -221,8 +236,10 @@ impl Situation<'_> {
         match self.snapshot.limits_of(&self.gateway.id).map(|limits| limits.foresee(&applicant, now_ms())) {
             None => {}
             Some(Ok(limits)) => told.limits = limits,
-            Some(Err(failure)) => told.refusal = Some(Refusal::from(&failure)),
+            Some(Err(refused)) if matches!(refused.by, By::Gate(_)) => return Err(refused),
+            Some(Err(refused)) => told.refusal = Some(Refusal::from(&refused.failure)),
         }
+        Ok(())
     }
 }
 

@@ -53,7 +53,8 @@ impl Situation<'_> {
             Some(asks) => self.way(&step.asked(asks?, has_successor)),
             None => {
                 let call = self.by_path(step.by_path(), &step.body, has_successor);
-                Ok(Way { route: None, calls: vec![call], refused: None })
+                let calls = vec![call.map_err(|refused| refused.failure)?];
+                Ok(Way { route: None, calls, refused: None })
             }
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use genesis_config::Price;
 use genesis_wire::Usage;
 
+use super::By;
 use super::ledger::{Hold, Ledger};
 use super::rules::Measure;
 use super::worst::Worst;
@@ -13,8 +14,16 @@ use super::worst::Worst;
 #[derive(Debug)]
 pub(crate) struct Permit {
     ledger: Arc<Ledger>,
-    held: Vec<(Hold, Measure)>,
+    held: Vec<Held>,
     worst: Worst,
+}
+
+/// A place in one counter.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) hold: Hold,
+    pub(super) measure: Measure,
+    pub(super) by: By,
 }
 
 /// How a call ended, as far as its cost depends on it.
@@ -41,20 +50,22 @@ pub(crate) struct End<'a> {
 }
 
 impl Permit {
-    pub(super) fn new(ledger: Arc<Ledger>, held: Vec<(Hold, Measure)>, worst: Worst) -> Self {
+    pub(super) fn new(ledger: Arc<Ledger>, held: Vec<Held>, worst: Worst) -> Self {
         Self { ledger, held, worst }
     }
 
-    /// Nano-USD left in the budget that has least left, all calls under way at their worst; `None` without one.
+    /// Nano-USD left in the budget that has least left, all calls under way at their worst; `None` without one. Past the
+    /// limit of a route's element calls go elsewhere: that is no budget.
     pub(crate) fn budget_left(&self) -> Option<u64> {
-        self.held.iter().filter(|(_, measure)| *measure == Measure::Cost).map(|(hold, _)| hold.left).min()
+        let budgets = self.held.iter().filter(|held| held.measure == Measure::Cost && held.by == By::Gateway);
+        budgets.map(|held| held.hold.left).min()
     }
 
     /// Replaces what was taken by what was used.
     pub(crate) fn settle(self, end: &End<'_>, now_ms: i64) {
         let spent = self.worst.spent(end);
         let tokens = end.usage.copied().unwrap_or_default();
-        for (hold, measure) in &self.held {
+        for Held { hold, measure, .. } in &self.held {
             match measure {
                 Measure::Requests => self.ledger.settle(hold, 1),
                 Measure::Concurrent => self.ledger.settle(hold, 0),

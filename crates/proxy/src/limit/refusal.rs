@@ -6,8 +6,8 @@ use genesis_config::money::Usd;
 use http::StatusCode;
 use serde_json::json;
 
-use super::Limit;
 use super::rules::{Measure, Subject};
+use super::under::Limit;
 use crate::failure::{Code, Failure};
 
 impl Limit<'_> {
@@ -30,7 +30,13 @@ impl Limit<'_> {
                         usd(used)
                     )
                 };
-                refused(Code::SpendLimited, rule.spend_exceeded(subject), description)
+                match rule.is_spend_rule() {
+                    true => refused(Code::SpendLimited, rule.spend_exceeded(subject), description),
+                    false => {
+                        let description = format!("{}: {description}", rule.described());
+                        refused(Code::RateLimited, "Rate limited", description)
+                    }
+                }
             }
             Self::Rule(rule) => refused(Code::RateLimited, "Rate limited", rule.described()),
             Self::Cap(cap) => {
@@ -68,17 +74,18 @@ pub(super) fn denied(policy: Option<&str>) -> Failure {
     failure
 }
 
-/// A budget cannot vouch for a call whose cost has no bound.
-pub(super) fn unbounded(subject: &Subject<'_>, why: &str) -> Failure {
+/// A budget cannot vouch for a call whose cost has no bound. `rule`: a spend rule, which may let it pass.
+pub(super) fn unbounded(subject: &Subject<'_>, why: &str, rule: bool) -> Failure {
+    let mut description =
+        format!("{} {} is under a limit on cost, and {why}", subject.provider, subject.model);
+    if rule {
+        description += "; or let the spend rule count such calls afterwards with `unknownPrice: \"allow\"`";
+    }
     Failure::refused(
         StatusCode::FORBIDDEN,
         Code::CostUnbounded,
         "The cost of this call is not known beforehand",
-        format!(
-            "{} {} is under a budget, and {why}; or let the spend rule count such calls afterwards with \
-             `unknownPrice: \"allow\"`",
-            subject.provider, subject.model
-        ),
+        description,
     )
 }
 

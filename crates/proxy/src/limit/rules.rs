@@ -6,9 +6,11 @@ use std::fmt::Write;
 use genesis_config::GatewaySettings;
 use genesis_config::gateway::{Dimension, RateLimit, RateType, SpendRule, Technique, UnknownPrice};
 use genesis_config::money::Usd;
+use genesis_config::route::{RateLimit as NodeLimit, RateNode};
 use serde_json::{Map, Value};
 
 use super::window::Window;
+use crate::snapshot::KeyRate;
 
 /// What is known of a call when its limits are looked at.
 #[derive(Clone, Copy, Debug)]
@@ -25,8 +27,9 @@ pub(crate) struct Subject<'a> {
 }
 
 /// One limit.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Rule {
+    kind: Kind,
     /// As its author named it; empty for the limit of the whole gateway.
     pub(crate) id: String,
     /// The counter's name, without partition. It changes with what is counted and over which window, so that a counter
@@ -42,6 +45,22 @@ pub(crate) struct Rule {
     /// For messages: `fixed` or `sliding`, and the window as its author wrote it.
     technique: &'static str,
     seconds: u64,
+}
+
+/// Where a limit is written.
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Kind {
+    Gateway,
+    Rate,
+    Spend,
+    /// An element of a dynamic route.
+    Element {
+        route: String,
+    },
+    /// A stored key of a provider; the rule's `id` is its alias.
+    Key {
+        provider: String,
+    },
 }
 
 /// What a limit counts.
@@ -78,7 +97,8 @@ pub(crate) fn compile(settings: &GatewaySettings) -> Vec<Rule> {
 impl Rule {
     fn of_gateway(settings: &GatewaySettings) -> Self {
         let (seconds, technique) = (settings.rate_limiting_interval, settings.rate_limiting_technique);
-        Self::new("gateway", "", Measure::Requests, settings.rate_limiting_limit, seconds, technique)
+        let limit = settings.rate_limiting_limit;
+        Self::new(Kind::Gateway, "", Measure::Requests, limit, seconds, technique)
     }
 
     fn of_rate(rate: &RateLimit) -> Self {
@@ -89,20 +109,36 @@ impl Rule {
             RateType::TotalTokens => Measure::TotalTokens,
             RateType::Concurrent => Measure::Concurrent,
         };
-        let mut rule = Self::new("rate", &rate.id, measure, rate.limit, rate.window, rate.technique);
+        let mut rule = Self::new(Kind::Rate, &rate.id, measure, rate.limit, rate.window, rate.technique);
         rule.applies_to(rate.token.as_ref(), rate.model.as_ref(), rate.provider.as_ref(), &rate.metadata);
         rule
     }
 
     fn of_spend(spend: &SpendRule) -> Self {
         let limit = spend.limit.0.max(0).unsigned_abs();
-        let mut rule = Self::new("spend", &spend.id, Measure::Cost, limit, spend.window, spend.technique);
+        let mut rule = Self::new(Kind::Spend, &spend.id, Measure::Cost, limit, spend.window, spend.technique);
         rule.unknown_price = spend.unknown_price;
         rule.applies_to(spend.token.as_ref(), spend.model.as_ref(), spend.provider.as_ref(), &spend.metadata);
         rule
     }
 
-    fn new(list: &str, id: &str, measure: Measure, limit: u64, seconds: u64, technique: Technique) -> Self {
+    /// What a rate element of a route allows each value of its key.
+    pub(crate) fn of_element(route: &str, id: &str, rate: &RateNode) -> Self {
+        let (measure, limit) = match rate.limit {
+            NodeLimit::Count(calls) => (Measure::Requests, calls),
+            NodeLimit::Cost(usd) => (Measure::Cost, usd.0.max(0).unsigned_abs()),
+        };
+        Self::new(Kind::Element { route: route.to_owned() }, id, measure, limit, rate.window, rate.technique)
+    }
+
+    /// How often a stored key may be used.
+    pub(crate) fn of_key(provider: &str, rate: &KeyRate) -> Self {
+        let kind = Kind::Key { provider: provider.to_owned() };
+        let (limit, seconds) = (rate.limit.get().into(), rate.seconds.get().into());
+        Self::new(kind, &rate.alias, Measure::Requests, limit, seconds, Technique::Sliding)
+    }
+
+    fn new(kind: Kind, id: &str, measure: Measure, limit: u64, seconds: u64, technique: Technique) -> Self {
         let window = match measure {
             Measure::Concurrent => Window::Now,
             _ => Window::new(technique, seconds),
@@ -111,7 +147,15 @@ impl Rule {
             Technique::Fixed => "fixed",
             Technique::Sliding => "sliding",
         };
+        let list = match &kind {
+            Kind::Gateway => Cow::Borrowed("gateway"),
+            Kind::Rate => Cow::Borrowed("rate"),
+            Kind::Spend => Cow::Borrowed("spend"),
+            Kind::Element { route } => Cow::Owned(format!("route\n{route}")),
+            Kind::Key { provider } => Cow::Owned(format!("key\n{provider}")),
+        };
         Self {
+            kind,
             id: id.to_owned(),
             key: format!("{list}\n{id}\n{measure:?}\n{seconds} {technique}"),
             measure,
@@ -172,25 +216,30 @@ impl Rule {
         )
     }
 
-    /// What a spend limit allows.
-    pub(crate) fn spend_described(&self) -> String {
-        let limit = Usd(i64::try_from(self.limit).unwrap_or(i64::MAX));
-        format!("spend rule `{}` allows ${limit} per {} s ({})", self.id, self.seconds, self.technique)
+    /// It is a spend limit in Cloudflare's sense.
+    pub(crate) fn is_spend_rule(&self) -> bool {
+        self.kind == Kind::Spend
     }
 
     /// What the limit is, for whoever ran into it.
     pub(crate) fn described(&self) -> String {
-        let name =
-            if self.id.is_empty() { "the gateway".to_owned() } else { format!("rate limit `{}`", self.id) };
-        let what = match self.measure {
-            Measure::Requests => "requests",
-            Measure::Concurrent => return format!("{name} allows {} calls at one time", self.limit),
-            Measure::InputTokens => "input tokens",
-            Measure::OutputTokens => "output tokens",
-            Measure::TotalTokens => "tokens",
-            Measure::Cost => "nano-USD",
+        let Self { id, limit, seconds, technique, .. } = self;
+        let name = match &self.kind {
+            Kind::Gateway => "the gateway".to_owned(),
+            Kind::Rate => format!("rate limit `{id}`"),
+            Kind::Spend => format!("spend rule `{id}`"),
+            Kind::Element { route } => format!("element `{id}` of route `{route}`"),
+            Kind::Key { provider } => format!("the rate of the stored key `{id}` for {provider}"),
         };
-        format!("{name} allows {} {what} per {} s ({})", self.limit, self.seconds, self.technique)
+        let what = match self.measure {
+            Measure::Requests => format!("{limit} requests"),
+            Measure::Concurrent => return format!("{name} allows {limit} calls at one time"),
+            Measure::InputTokens => format!("{limit} input tokens"),
+            Measure::OutputTokens => format!("{limit} output tokens"),
+            Measure::TotalTokens => format!("{limit} tokens"),
+            Measure::Cost => format!("${}", Usd(i64::try_from(*limit).unwrap_or(i64::MAX))),
+        };
+        format!("{name} allows {what} per {seconds} s ({technique})")
     }
 }
 

@@ -29,7 +29,7 @@ fn every_kind_of_limit_on_one_call() {
     });
     let settings =
         GatewaySettings::from_api(settings.as_object().expect("an object").clone()).expect("settings");
-    let limits = GatewayLimits::compile(&settings).expect("limits");
+    let limits = GatewayLimits::compile(&settings);
     let limiter = Limiter::in_memory();
     let providers = Providers::with(&std::collections::BTreeMap::new()).expect("providers");
     let provider = providers.find("openai").expect("a provider");
@@ -51,6 +51,8 @@ fn every_kind_of_limit_on_one_call() {
         custom: None,
         attempts: 1,
         again: false,
+        gates: &[],
+        key: None,
     };
     let usage = Usage { input: 60, output: 20, ..Usage::default() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

@@ -11,7 +11,6 @@ use http::{HeaderMap, StatusCode};
 
 use super::Receipt;
 use crate::options::Options;
-use crate::route::RateKey;
 use crate::watch::Watch;
 
 impl Receipt {
@@ -37,11 +36,10 @@ impl Receipt {
     /// A step of a universal request begins. `asked` is what it sends.
     pub(crate) fn step_begins(&mut self, step: usize, asked: Bytes) {
         self.record.step = u32::try_from(step).unwrap_or(u32::MAX);
-        self.charges.clear();
         self.target_begins(asked);
     }
 
-    /// A dynamic route came to a further model. `counts`: no universal request around it counts steps.
+    /// A dynamic route came to another model. `counts`: it is a further step.
     pub(crate) fn model_begins(&mut self, asked: Bytes, counts: bool) {
         self.record.step += u32::from(counts);
         self.target_begins(asked);
@@ -60,11 +58,6 @@ impl Receipt {
     pub(crate) fn attempt_skipped(&mut self, provider: &str) {
         provider.clone_into(&mut self.record.provider);
         self.attempt_failed(Fault::Skipped);
-    }
-
-    /// Where the cost of this exchange is counted besides the log.
-    pub(crate) fn charge(&mut self, keys: &[RateKey]) {
-        self.charges = keys.to_vec();
     }
 
     /// One more attempt begins, after [`Receipt::attempt_failed`] or [`Receipt::attempt_discarded`].

@@ -11,6 +11,10 @@ use crate::limit::{End, Fate, Permit};
 #[derive(Debug, Default)]
 pub(super) struct Spending {
     permit: Option<Permit>,
+    /// Some call of the exchange was let pass: it is a request that was counted.
+    counted: bool,
+    /// Nano-USD that limits were told of already: of calls others took the place of.
+    told: u64,
     /// Attempts that failed in a way that may have been billed.
     lost: u32,
     /// Why the call under way got no answer.
@@ -32,15 +36,21 @@ impl Receipt {
     /// The call may be made, and holds this while it is under way.
     pub(crate) fn permitted(&mut self, permit: Permit) {
         self.spending.permit = Some(permit);
+        self.spending.counted = true;
     }
 
-    /// Another call takes the place of one that failed; false if this is the first.
+    /// Another call takes the place of one that failed; false if this is the first. What the failed one cost is told to
+    /// the limits it fell under, which may not be those of the other.
     pub(crate) fn give_back(&mut self) -> bool {
-        let Some(permit) = self.spending.permit.take() else { return false };
-        let lost = std::mem::take(&mut self.spending.lost);
-        // What discarded answers cost is part of the whole and counted at the end.
-        permit.settle(&End { fate: Fate::Unbilled, lost, usage: None, cost: None, price: None }, now_ms());
-        true
+        if let Some(permit) = self.spending.permit.take() {
+            let lost = std::mem::take(&mut self.spending.lost);
+            let discarded = self.record.attempts.iter().filter_map(|attempt| attempt.cost_nano_usd);
+            let discarded = discarded.fold(0, i64::saturating_add).max(0).unsigned_abs();
+            let cost = Some(discarded.saturating_sub(self.spending.told));
+            self.spending.told = self.spending.told.max(discarded);
+            permit.settle(&End { fate: Fate::Unbilled, lost, usage: None, cost, price: None }, now_ms());
+        }
+        self.spending.counted
     }
 
     /// Nano-USD left in the tightest budget, calls under way at their worst.
@@ -78,6 +88,9 @@ impl Receipt {
             _ => None,
         };
         let cost = record.cost_nano_usd.max(known).map(|nano_usd| nano_usd.max(0).unsigned_abs());
+        // A price the client gives is for the last call alone; else the cost is that of all.
+        let told = if record.custom_cost { 0 } else { self.spending.told };
+        let cost = cost.map(|nano_usd| nano_usd.saturating_sub(told));
         let end = End {
             fate: self.fate(),
             lost: self.spending.lost,

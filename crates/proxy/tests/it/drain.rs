@@ -133,3 +133,31 @@ fn over_a_socket_it_is_the_same() {
         assert_eq!(record.usage.is_some(), header == "drain", "{record:?}");
     }
 }
+
+#[test]
+fn what_is_under_way_is_counted() {
+    let (url, go, was_called) = held();
+    let gateway = Gateway::before(&url);
+    let open_calls = |wanted| {
+        for _ in 0..2_000 {
+            if gateway.shared.open_calls() == wanted {
+                return;
+            }
+            std::thread::park_timeout(Duration::from_millis(5)); // the gateway counts on its own time
+        }
+        panic!("{:?} instead of {wanted:?}", gateway.shared.open_calls());
+    };
+    open_calls((0, 0));
+    let token = gateway.authorization();
+    let json = ("content-type", "application/json");
+    let headers = [("cf-aig-authorization", token.as_str()), json, ("connection", "close")];
+    let mut stream = open(gateway.address);
+    send(&mut stream, "POST", CHAT, &headers, b"{\"stream\":true}");
+    was_called.recv_timeout(Duration::from_secs(20)).expect("called");
+    open_calls((1, 0));
+    go.send(()).expect("told");
+    open_calls((1, 1));
+    go.send(()).expect("told");
+    stream.read_to_end(&mut Vec::new()).expect("the rest");
+    open_calls((0, 0));
+}

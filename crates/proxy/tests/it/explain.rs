@@ -150,6 +150,17 @@ fn a_route_is_walked_and_nothing_counted() {
             told.calls.iter().filter_map(|call| Some(call.attempts.as_ref()?.most)).collect();
         assert_eq!(attempts, [2, 1]);
     }
+    // What could not fit if nothing had been used yet goes by the other output.
+    let tight = config
+        .replace(
+            "limitType: 'count', key: 'metadata.user', limit: 1",
+            "limitType: 'cost', key: 'metadata.user', limit: 0.000001",
+        )
+        .replace("success: 'a' }", "success: 'a', fallback: 'b' }");
+    let tight = compiled(&tight, &[("ANTHROPIC_API_KEY", "sk-a"), ("OPENAI_API_KEY", "sk-o")]);
+    let told = authorized(&tight, COMPAT, &body);
+    assert_eq!(told.route.map(|trail| trail.join(" ")).as_deref(), Some("s r:fallback b"));
+    assert_eq!(told.calls.iter().map(|call| call.provider.as_str()).collect::<Vec<_>>(), ["openai"]);
     let told = authorized(&snapshot, COMPAT, &json!({"model":"dynamic/nope","messages":[]}));
     assert_eq!(told.refusal.map(|refusal| refusal.code), Some(2008));
 }

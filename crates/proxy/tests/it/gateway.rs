@@ -1,6 +1,7 @@
 //! A gateway in this process, with a store of its own.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -9,7 +10,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use genesis_config::{Environment, File, GatewaySettings, Providers, Secret};
 use genesis_proxy::{
-    AsideBody, Cache, Event, GatewayRoute, Key, Server, ServerOptions, Shared, Snapshot, SnapshotParts, Token,
+    AsideBody, Cache, Event, GatewayRoute, Key, KeyRate, Server, ServerOptions, Shared, Snapshot,
+    SnapshotParts, Token,
 };
 use genesis_store::{
     CacheDisk, CacheOptions, Direction, Journal, JournalOptions, LogFilter, LogRecord, NewToken, Payload,
@@ -39,6 +41,8 @@ pub(crate) struct Setup {
     pub(crate) environment: Vec<(&'static str, &'static str)>,
     /// provider, alias, gateway, secret
     pub(crate) keys: Vec<(&'static str, &'static str, Option<&'static str>, &'static str)>,
+    /// Alias, attempts, seconds: how often a key may be used.
+    pub(crate) rates: Vec<(&'static str, u32, u32)>,
     pub(crate) tokens: Vec<NewToken>,
     pub(crate) simulator: Option<SocketAddr>,
     /// Threads; 0 is one.
@@ -70,6 +74,11 @@ impl Gateway {
             gateway: gateway.map(str::to_owned),
             secret: Secret::from(secret.to_owned()),
             source: format!("stored:{alias}"),
+            rate: setup.rates.iter().find(|(own, ..)| *own == alias).map(|(_, limit, seconds)| KeyRate {
+                alias: alias.to_owned(),
+                limit: NonZeroU32::new(*limit).expect("a limit"),
+                seconds: NonZeroU32::new(*seconds).expect("a period"),
+            }),
         });
         let tokens = store.tokens().expect("tokens").into_iter().map(token_of).collect();
         let parts = parts(&setup.config, tokens, keys.collect(), setup.simulator);

@@ -249,6 +249,52 @@ fn retries_are_reserved_and_lost_attempts_counted() {
 }
 
 #[test]
+fn a_failed_step_is_counted_once_and_under_its_own_limits() {
+    // A cent each, and the first step's model has a limit of its own.
+    let stage = Stage::new(
+        "spend_limits: { enabled: true, rules: [
+            { id: 'day', limit: 1, window: 86400 },
+            { id: 'm', limit: 0.014, window: 86400, model: { mode: 'filter', values: ['openai/m'] } },
+        ] }",
+    );
+    let said = |status: &str, output: u32| {
+        let body = format!(
+            r#"{{"object":"chat.completion","model":"m","usage":{{"prompt_tokens":5,"completion_tokens":{output}}}}}"#
+        );
+        stage.upstream.will_say(answer(status, JSON, body.as_bytes()));
+    };
+    said("500 x", 500);
+    said("200 OK", 100);
+    let step = |model: &str| {
+        format!(
+            r#"{{"provider":"openai","endpoint":"chat/completions","query":{{"model":"{model}","max_tokens":1000}}}}"#
+        )
+    };
+    let steps = format!("[{},{}]", step("m"), step("M2"));
+    let reply = stage.gateway.post_authorized("/v1/acct/gw", &[OWN], steps.as_bytes());
+    assert_eq!(code(&reply), (403, 9402), "no price of M2 is known: {}", reply.text());
+    stage.upstream.request();
+    stage.upstream.forget();
+    // Half a cent of `m` is gone and a whole one does not fit.
+    let reply = stage.gateway.post_authorized(CHAT, &[OWN], SMALL.as_bytes());
+    assert_eq!(code(&reply), (429, 2045), "{}", reply.text());
+    assert!(reply.text().contains("rule 'm'"), "{}", reply.text());
+    said("500 x", 50);
+    said("200 OK", 100);
+    let small = step("m").replace("1000", "400");
+    let reply = stage.gateway.post_authorized("/v1/acct/gw", &[OWN], format!("[{small},{small}]").as_bytes());
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    // Of the tighter limit: 0.5 cents before, 0.05 discarded, 0.4 reserved.
+    assert_eq!(reply.header("cf-aig-budget-remaining"), Some("0.0045"));
+    stage.gateway.log(3);
+    said("200 OK", 1);
+    let small = SMALL.replace("1000", "400");
+    let reply = stage.gateway.post_authorized(CHAT, &[OWN], small.as_bytes());
+    // 0.5 and 0.05 and 0.1 are spent, each once.
+    assert_eq!(reply.header("cf-aig-budget-remaining"), Some("0.0035"), "{}", reply.text());
+}
+
+#[test]
 fn policies_allow_deny_and_cap() {
     let stage = Stage::new(
         "policies: [

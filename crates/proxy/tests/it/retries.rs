@@ -121,7 +121,7 @@ fn a_provider_in_trouble_is_not_hit_harder() {
         "{attempts} attempts for {calls} calls"
     );
     let health = gateway.shared.snapshot().health();
-    assert_eq!((health.len(), health[0].up, health[0].calls), (1, false, attempts as u64));
+    assert_eq!((health.len(), health[0].down.is_some(), health[0].calls), (1, true, attempts as u64));
 }
 
 #[test]

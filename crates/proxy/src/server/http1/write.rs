@@ -103,6 +103,10 @@ impl<'a> Writer<'a> {
                 Some(Err(_)) => self.over = Some(Err(Ended)),
                 None => self.body_ended(),
             }
+            if self.over.is_some() {
+                // Its record goes to the log first: whoever has seen the end of an answer finds it there.
+                self.body = Body::Full(None);
+            }
             return Poll::Ready(());
         }
     }

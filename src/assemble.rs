@@ -302,7 +302,7 @@ fn gateway_settings(
 /// Settings somebody made that this version reads, checks and does not act on. A limit one only believes in is worse
 /// than none.
 fn without_effect(gateway: &GatewaySettings) -> Vec<String> {
-    const EFFECTIVE: [&str; 25] = [
+    const EFFECTIVE: [&str; 26] = [
         "authentication",
         "byok_only",
         "cache_invalidate_on_update",
@@ -317,6 +317,7 @@ fn without_effect(gateway: &GatewaySettings) -> Vec<String> {
         "logpush",
         "logpush_public_key",
         "on_disconnect",
+        "otel",
         "policies",
         "rate_limiting_interval",
         "rate_limiting_limit",

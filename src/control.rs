@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use genesis_admin::{Admin, CacheHeld, Down, Target, Traffic};
 use genesis_config::{CacheBlock, GatewaySettings};
-use genesis_export::Exports;
+use genesis_export::{Exports, OpenTelemetry};
 use genesis_proxy::{Aside, Cache, Event, Limiter, Server, ServerError, ServerOptions, Shared};
 use genesis_store::{CacheDisk, CacheOptions, Journal, JournalOptions, Store};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -36,6 +36,7 @@ pub(crate) struct Running {
     server: Server,
     watcher: Watcher,
     exports: Arc<Exports>,
+    telemetry: Arc<OpenTelemetry>,
     drain: Duration,
 }
 
@@ -88,8 +89,9 @@ impl Running {
         let shared = Arc::new(shared);
         let exports = Exports::new(store.clone(), exported, export::post_beside(&shared));
         let exports = Arc::new(exports);
+        let telemetry = Arc::new(export::telemetry(&store, shared.journal(), &shared));
         // Before anything is served: what is logged from here on belongs to them.
-        for warning in export::apply(&exports, &settings, &shared.snapshot()) {
+        for warning in export::apply(&exports, &telemetry, &settings, &shared.snapshot()) {
             printer.warn(warning);
         }
         let told = Arc::downgrade(&exports);
@@ -118,12 +120,13 @@ impl Running {
             shared: Arc::clone(&shared),
             admin: Arc::clone(&admin),
             exports: Arc::clone(&exports),
+            telemetry: Arc::clone(&telemetry),
             dev,
             kept,
             seen,
         };
         let watcher = Watcher::start(watched, heard)?;
-        Ok(Self { shared, admin, server, watcher, exports, drain })
+        Ok(Self { shared, admin, server, watcher, exports, telemetry, drain })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -155,6 +158,9 @@ impl Running {
                 stats.pending,
                 stats.last_error.unwrap_or_default()
             ));
+        }
+        if !self.telemetry.stop(LAST_EXPORTS.min(self.drain)) {
+            printer.warn("the last metrics were not pushed in time");
         }
         if !self.exports.stop(LAST_EXPORTS.min(self.drain)) {
             printer.warn("not every log record was exported; the rest follows after the next start");
@@ -255,6 +261,7 @@ struct Watched {
     shared: Arc<Shared>,
     admin: Arc<Admin>,
     exports: Arc<Exports>,
+    telemetry: Arc<OpenTelemetry>,
     dev: Option<DevMode>,
     kept: Kept,
     seen: Seen,
@@ -336,7 +343,7 @@ impl Watched {
             let (snapshot, mut warnings) = assemble::snapshot(&settings, &self.stored, self.dev.as_ref())?;
             self.admin.declare(assemble::declared(&settings, self.dev.as_ref(), self.home.written_at_ms())?);
             self.kept.apply(&snapshot);
-            warnings.extend(export::apply(&self.exports, &settings, &snapshot));
+            warnings.extend(export::apply(&self.exports, &self.telemetry, &settings, &snapshot));
             self.shared.replace_snapshot(snapshot);
             Ok(warnings)
         });

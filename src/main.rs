@@ -6,7 +6,7 @@
 //! * `home`: the folder everything lives in, and what is in it
 //! * `assemble`: file + environment + store → the snapshot the gateway runs with
 //! * `control`: notices changes and applies them while the gateway runs
-//! * `export`: the log on its way to other systems
+//! * `export`: the log, and metrics, on their way to other systems
 //! * `retention`: how many log records each gateway keeps
 //! * `service`: the gateway under systemd or launchd
 //! * `probe`: whether a gateway answers at an address

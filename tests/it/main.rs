@@ -11,6 +11,7 @@ mod http;
 mod leaks;
 mod limits;
 mod management;
+mod otel;
 mod process;
 mod provider_page;
 mod readme;

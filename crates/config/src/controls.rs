@@ -88,6 +88,47 @@ pub struct OtelExporter {
     pub content_type: OtelEncoding,
 }
 
+impl OtelExporter {
+    /// Every text in which `${VAR}` may stand, with its place.
+    pub(crate) fn texts(&self, path: &str) -> impl Iterator<Item = (String, &str)> {
+        let below = format!("{path}.headers");
+        let headers = self.headers.iter().map(move |(name, text)| (join(&below, name), text.as_str()));
+        let authorization = self.authorization.as_deref();
+        let authorization = authorization.map(|text| (format!("{path}.authorization"), text));
+        std::iter::once((format!("{path}.url"), self.url.as_str())).chain(headers).chain(authorization)
+    }
+
+    pub(crate) fn check(&self, path: &str) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if !self.url.starts_with("https://") && !self.url.starts_with("http://") {
+            problems.push(Problem::at(format!("{path}.url"), "expected an http or https address"));
+        }
+        for name in self.headers.keys() {
+            let path = join(&format!("{path}.headers"), name);
+            let known = name.to_ascii_lowercase();
+            if name.is_empty()
+                || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+            {
+                problems.push(Problem::at(path, "not the name of a header"));
+            } else if OUR_HEADERS.contains(&known.as_str()) {
+                problems.push(Problem::at(path, "the gateway sets this header itself"));
+            }
+        }
+        problems
+    }
+}
+
+/// What describes the body and the connection is not for the settings.
+const OUR_HEADERS: [&str; 7] = [
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "transfer-encoding",
+];
+
 impl fmt::Debug for OtelExporter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OtelExporter")

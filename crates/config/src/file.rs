@@ -111,6 +111,12 @@ impl File {
             let headers = patch.headers.iter();
             texts.extend(headers.map(|(name, text)| (join(&format!("{path}.headers"), name), text.as_str())));
         }
+        for (id, settings) in &self.gateway.gateways {
+            for (index, exporter) in settings.otel.iter().enumerate() {
+                let path = format!("{}.otel[{index}]", join("gateway.gateways", id));
+                texts.extend(exporter.texts(&path));
+            }
+        }
         for (index, block) in self.gateway.logpush.iter().enumerate() {
             let path = format!("gateway.logpush[{index}]");
             texts.push((format!("{path}.destination"), block.destination.expose_secret()));

@@ -194,9 +194,7 @@ impl GatewaySettings {
         problems.extend(check_policies(&self.policies));
         problems.extend(self.guardrails.iter().flat_map(Guardrails::check));
         for (index, exporter) in self.otel.iter().enumerate() {
-            if !exporter.url.starts_with("https://") && !exporter.url.starts_with("http://") {
-                problems.push(Problem::at(format!("otel[{index}].url"), "expected an http or https address"));
-            }
+            problems.extend(exporter.check(&format!("otel[{index}]")));
         }
         problems
     }

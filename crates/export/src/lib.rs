@@ -9,16 +9,20 @@
 //! * [`driver`]: one thread per target: read, deliver, try again, move the place on
 //! * [`logpush`]: records as lines of JSON, packed, for folders, addresses, buckets and standard output
 //! * [`exports`]: all of them: started, replaced and stopped as the settings say
+//! * [`otel`]: exchanges as OpenTelemetry spans and metrics; `otlp`: the messages they are sent in
 
 pub mod driver;
 pub mod exports;
 pub mod logpush;
+pub mod otel;
+mod otlp;
 pub mod post;
 pub mod source;
 pub mod target;
 
 pub use driver::{Behaviour, ExportStatus};
 pub use exports::{Export, Exports};
+pub use otel::{Collector, OpenTelemetry};
 pub use post::{Answer, Call, Post, PostMaker, Unreachable};
 pub use source::{Selection, Source};
 pub use target::{Target, Undelivered};

@@ -15,6 +15,7 @@ use crate::options::stays_here;
 use crate::plan::Target;
 use crate::realtime;
 use crate::snapshot::ProviderSetup;
+use crate::trace::TRACEPARENT;
 use crate::upstream::{self, Answer, ConnectError, Outgoing, Pool, RequestHead, SendError};
 
 pub(crate) struct Attempt<'a> {
@@ -24,6 +25,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) method: &'a Method,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) credential: &'a Credential,
+    /// Takes the place of the client's, see [`crate::trace`].
+    pub(crate) traceparent: Option<&'a HeaderValue>,
 }
 
 impl Attempt<'_> {
@@ -131,6 +134,7 @@ impl Attempt<'_> {
                 }
                 continue;
             }
+            let value = self.traceparent.filter(|_| name == TRACEPARENT).unwrap_or(value);
             head.header(name, value);
         }
         if realtime::is_handshake(self.method, self.headers) {

@@ -8,6 +8,7 @@
 //! * `head`: headers out of bytes, of clients and of providers
 //! * `inbound`: a client's head within bounds, its body read
 //! * `options`: the `cf-aig-*` request headers
+//! * `trace`: the trace a call belongs to, and what a provider is told of it
 //! * `admit`: token → caller and rights
 //! * `plan`: body facts and settings → target, without I/O
 //! * `planning`: both together: a call ready to be made, and who is told of it
@@ -72,6 +73,7 @@ mod route;
 mod run;
 pub mod server;
 pub mod snapshot;
+mod trace;
 mod translating;
 mod unified;
 mod universal;

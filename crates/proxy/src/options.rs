@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::cache::CacheHeaders;
 use crate::retry::Wish;
+use crate::trace::Trace;
 
 /// What the client asks of the gateway for this one exchange.
 #[derive(Clone, Debug, Default)]
@@ -28,7 +29,8 @@ pub(crate) struct Options {
     pub(crate) retry: Wish,
     /// Refuse what a translation cannot carry in full.
     pub(crate) strict: Option<bool>,
-    pub(crate) trace_id: Option<String>,
+    /// The trace this call belongs to.
+    pub(crate) trace: Option<Trace>,
 }
 
 const METADATA_ENTRIES: usize = 5;
@@ -52,7 +54,6 @@ impl Options {
                 "metadata" => options.metadata = metadata(value),
                 "no-wholesale" => options.no_wholesale = boolean(value).unwrap_or(false),
                 "on-disconnect" => options.on_disconnect = on_disconnect(value),
-                "otel-trace-id" if is_trace_id(value) => options.trace_id = Some(value.to_ascii_lowercase()),
                 "resumable" => options.resumable = boolean(value),
                 "max-attempts" => {
                     options.retry.attempts = value.parse().ok().filter(|attempts| *attempts > 0)
@@ -64,10 +65,7 @@ impl Options {
                 _ => {}
             }
         }
-        if options.trace_id.is_none() {
-            options.trace_id =
-                headers.get("traceparent").and_then(|value| trace_parent(value.to_str().ok()?));
-        }
+        options.trace = Trace::read(headers);
         options
     }
 }
@@ -180,18 +178,6 @@ fn metadata(text: &str) -> Map<String, Value> {
     }
 }
 
-/// W3C `traceparent`: `00-<32 hex>-<16 hex>-<2 hex>`; an all-zero id is invalid.
-fn trace_parent(value: &str) -> Option<String> {
-    let mut parts = value.trim().split('-');
-    let (version, trace, span) = (parts.next()?, parts.next()?, parts.next()?);
-    let hex = |text: &str, length| text.len() == length && text.bytes().all(|b| b.is_ascii_hexdigit());
-    (hex(version, 2) && version != "ff" && is_trace_id(trace) && hex(span, 16)).then(|| trace.to_owned())
-}
-
-fn is_trace_id(value: &str) -> bool {
-    value.len() == 32 && value.bytes().all(|b| b.is_ascii_hexdigit()) && value.bytes().any(|b| b != b'0')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -214,15 +200,12 @@ mod tests {
             ("cf-aig-max-attempts", "0"),
             ("cf-aig-retry-delay", "1e3"),
             ("cf-aig-backoff", "quadratic"),
-            ("cf-aig-otel-trace-id", "xyz"),
             ("cf-aig-event-id", ""),
-            ("traceparent", "00-00000000000000000000000000000000-0000000000000001-01"),
         ]);
         assert_eq!(options.collect_log, None);
         assert!(options.collect_payload);
         assert!(options.metadata.is_empty());
         assert_eq!(options.retry, Wish::default());
-        assert_eq!(options.trace_id, None);
         assert_eq!(options.event_id, None);
     }
 
@@ -238,14 +221,6 @@ mod tests {
         assert!(read(&[("cf-aig-metadata", r#"{"a":1,"b":{"c":1}}"#)]).metadata.is_empty());
         assert!(read(&[("cf-aig-metadata", r#"[1]"#)]).metadata.is_empty());
         assert!(read(&[("cf-aig-metadata", r#"{"a":1} x"#)]).metadata.is_empty());
-    }
-
-    #[test]
-    fn trace_ids_come_from_either_header() {
-        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
-        let parent = format!("00-{trace}-00f067aa0ba902b7-01");
-        assert_eq!(read(&[("traceparent", &parent)]).trace_id.as_deref(), Some(trace));
-        assert_eq!(read(&[("cf-aig-otel-trace-id", trace)]).trace_id.as_deref(), Some(trace));
     }
 
     #[test]

@@ -97,6 +97,7 @@ impl Receipt {
         let id = log_id(created_at.as_millis());
         let collect = options.collect_log.unwrap_or(gateway.collect_logs);
         let collect_payload = collect && options.collect_payload;
+        let trace = options.trace.take();
         let record = LogRecord {
             id,
             event_id: options.event_id.take().unwrap_or_else(|| id.to_string()),
@@ -132,7 +133,8 @@ impl Receipt {
             response_size: 0,
             request_head: if collect_payload { request_head(head) } else { String::new() },
             response_head: String::new(),
-            trace_id: options.trace_id.take(),
+            trace_id: trace.as_ref().map(|trace| trace.trace_id.clone()),
+            parent_span_id: trace.and_then(|trace| trace.parent_span_id),
             simulated: false,
             attempts: Vec::new(),
             ..LogRecord::default()
@@ -202,6 +204,10 @@ impl Receipt {
 
     pub(crate) fn path(&self) -> &str {
         &self.record.path
+    }
+
+    pub(crate) fn trace_id(&self) -> Option<&str> {
+        self.record.trace_id.as_deref()
     }
 
     pub(crate) fn event_id(&self) -> &str {

@@ -10,8 +10,8 @@ mod policy;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use genesis_store::Fault;
-use http::{HeaderMap, StatusCode};
+use genesis_store::{Fault, span_id};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 pub(crate) use self::policy::{Policy, Wish};
 
@@ -21,6 +21,7 @@ use crate::failure::Failure;
 use crate::plan::{self, Target};
 use crate::run::Envelope;
 use crate::snapshot::{ProviderSetup, Snapshot};
+use crate::trace;
 use crate::upstream::{Answer, Outgoing, Patience};
 
 /// After so many attempts of one exchange, over all its steps, nothing is tried again: each further target gets one.
@@ -37,6 +38,7 @@ impl<'a> Exchange<'a> {
         let Call { policy, translation, dropped, enveloped, .. } = call;
         let attempts = if matches!(body, Outgoing::Streamed(_)) { 1 } else { policy.attempts };
         let (pool, patience) = (&self.worker.pool, self.snapshot.patience);
+        let traceparent = self.traceparent(&headers);
         let mut body = Some(body);
         let mut made = 0;
         let answer = loop {
@@ -54,6 +56,7 @@ impl<'a> Exchange<'a> {
                 method: &method,
                 headers: &headers,
                 credential: &credential,
+                traceparent: traceparent.as_ref(),
             };
             let watched = setup.health.begin(made == 1);
             let outcome = attempt.send(pool, sent, patience).await;
@@ -81,6 +84,14 @@ impl<'a> Exchange<'a> {
         };
         let envelope = enveloped.then_some(Envelope::Rest);
         Ok(Delivery { answer, simulated: target.simulated, translation, dropped, envelope })
+    }
+
+    /// What a provider is told of a client's trace. Our span stands in it only where it is exported; elsewhere the
+    /// client's header passes as it came, or the provider's spans would hang below one that nobody ever sees.
+    fn traceparent(&self, headers: &HeaderMap) -> Option<HeaderValue> {
+        let exported = !self.gateway.otel.is_empty() && self.receipt.is_collected();
+        let trace_id = self.receipt.trace_id().filter(|_| exported)?;
+        trace::onward(headers, trace_id, span_id(self.receipt.id()))
     }
 
     /// The same call at another address of its provider.

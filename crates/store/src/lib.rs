@@ -66,7 +66,7 @@ pub use journal::{
 pub use key::{KeyOptions, KeyRow};
 pub use lease::{Lease, Leases};
 pub use query::{GroupBy, LogRanges, UsageQuery, UsageRow};
-pub use record::{Attempt, Fault, LogRecord, Outcome, Payload};
+pub use record::{Attempt, Fault, LogRecord, Outcome, Payload, span_id};
 pub use route::{RouteDeployment, RouteRow, RouteVersion};
 pub use store::{Store, StoreOptions};
 pub use token::{NewToken, Permissions, TokenRow, looks_like_token, sha256, token_hash};

@@ -41,6 +41,7 @@ const PRICE_FORMULA: u64 = 4;
 const TRACE_ID: u64 = 8;
 const ATTEMPTS: u64 = 16;
 const DROPPED: u64 = 32;
+const PARENT_SPAN: u64 = 64;
 
 impl Packed {
     pub(crate) fn of(record: &LogRecord) -> Self {
@@ -131,7 +132,8 @@ fn pack_details(raw: &mut Vec<u8>, record: &LogRecord) {
             | flag(record.price_formula.is_some(), PRICE_FORMULA)
             | flag(record.trace_id.is_some(), TRACE_ID)
             | flag(!record.attempts.is_empty(), ATTEMPTS)
-            | flag(!record.dropped.is_empty(), DROPPED),
+            | flag(!record.dropped.is_empty(), DROPPED)
+            | flag(record.parent_span_id.is_some(), PARENT_SPAN),
     );
     let optional = [&record.raw_usage, &record.price_id, &record.price_formula, &record.trace_id];
     optional.into_iter().flatten().for_each(|text| put_bytes(raw, text.as_bytes()));
@@ -147,6 +149,7 @@ fn pack_details(raw: &mut Vec<u8>, record: &LogRecord) {
     if !record.dropped.is_empty() {
         put_bytes(raw, &serde_json::to_vec(&record.dropped).unwrap_or_default());
     }
+    record.parent_span_id.iter().for_each(|id| put_bytes(raw, id.as_bytes()));
 }
 
 /// What totals are kept by.
@@ -356,6 +359,7 @@ pub(crate) fn read_record(head: &[u8], mut details: &[u8]) -> Option<LogRecord> 
         } else {
             serde_json::from_slice(bytes(raw)?).unwrap_or_default()
         },
+        parent_span_id: if flags & PARENT_SPAN == 0 { None } else { Some(text(raw)?.to_owned()) },
         ..LogRecord::default()
     })
 }

@@ -67,6 +67,9 @@ pub struct LogRecord {
     pub response_head: String,
     /// W3C trace id the caller sent, 32 hex digits.
     pub trace_id: Option<String>,
+    /// The caller's span in that trace, 16 hex digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_span_id: Option<String>,
     /// True if the simulator answered.
     pub simulated: bool,
     /// Every upstream call in order, the one that answered included; empty if there was no more than one.
@@ -93,6 +96,11 @@ impl LogRecord {
     }
 }
 
+/// The span of the exchange with this log id: its last eight bytes, so that whoever names it says the same.
+pub fn span_id(log_id: Uuid) -> [u8; 8] {
+    log_id.as_u64_pair().1.to_be_bytes()
+}
+
 /// One upstream call of an exchange that took several.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Attempt {
@@ -106,6 +114,9 @@ pub struct Attempt {
     /// What went wrong; `None` for an answer below 400.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault: Option<Fault>,
+    /// When it began, after the exchange did.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub began_ms: u32,
     /// Until it failed or was given up; for the one that answered, until the last byte was handed to the client.
     pub duration_ms: u32,
     /// Until the first byte of its answer.
@@ -114,6 +125,11 @@ pub struct Attempt {
     /// Nano-USD, if the answer reported usage and its price is known. The record's cost is the sum.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost_nano_usd: Option<i64>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it like that")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// Why an attempt failed.

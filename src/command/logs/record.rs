@@ -191,6 +191,7 @@ fn fields(record: &LogRecord) -> Vec<(&'static str, String)> {
         ("user agent", render::plain(&record.user_agent)),
         ("event id", render::plain(&record.event_id)),
         ("trace id", record.trace_id.as_deref().map(render::plain).unwrap_or_default()),
+        ("parent span", record.parent_span_id.as_deref().map(render::plain).unwrap_or_default()),
     ]
 }
 

@@ -188,7 +188,9 @@ fn variables_without_a_value_are_told_with_their_place() {
     apiKey: "${OPENAI_KEY}",
     headers: { "cf-aig-authorization": "Bearer ${CF_AIG_TOKEN}", "x-fine": "${SET} $${NOT_ONE}" },
   } } },
-  gateway: { store: "postgres://u:${DB_PASSWORD}@h/d" },
+  gateway: { store: "postgres://u:${DB_PASSWORD}@h/d", gateways: { prod: { otel: [
+    { url: "https://c.test/${PATH_KEY}", headers: { a: "${SET}", "x-b": "${KEY}" }, authorization: "Bearer ${OTEL_KEY}" },
+  ] } } },
 }"#;
     let environment = Environment::of([("SET", "1")]);
     let mut problems = File::parse(text).unwrap().unresolved(&environment);
@@ -202,6 +204,9 @@ fn variables_without_a_value_are_told_with_their_place() {
         [
             "3:5 models.providers.openai.apiKey",
             "4:16 models.providers.openai.headers.cf-aig-authorization",
+            "7:7 gateway.gateways.prod.otel[0].url",
+            "7:66 gateway.gateways.prod.otel[0].headers.x-b",
+            "7:85 gateway.gateways.prod.otel[0].authorization",
             "6:14 gateway.store",
         ]
     );

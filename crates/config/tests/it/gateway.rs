@@ -120,6 +120,26 @@ fn caching_has_its_bounds() {
 }
 
 #[test]
+fn a_collector_is_told_what_it_may_not_be_sent() {
+    let exporters = json!([
+        { "url": "https://c.test/v1/traces", "headers": { "x-api-key": "k", "X_Team.1": "a" } },
+        { "url": "c.test", "headers": { "Content-Type": "x", "host": "x", "a b": "x", "": "x" } },
+    ]);
+    let settings = GatewaySettings::from_api(object(&json!({ "id": "a", "otel": exporters }))).unwrap();
+    let problems: Vec<_> = settings.check().into_iter().map(|problem| problem.path).collect();
+    assert_eq!(
+        problems,
+        [
+            "otel[1].url",
+            "otel[1].headers[\"\"]",
+            "otel[1].headers.Content-Type",
+            "otel[1].headers[\"a b\"]",
+            "otel[1].headers.host",
+        ]
+    );
+}
+
+#[test]
 fn a_wrong_type_in_the_api_names_its_field() {
     let problem = GatewaySettings::from_api(object(&json!({ "cache_ttl": "300" }))).unwrap_err();
     assert_eq!(

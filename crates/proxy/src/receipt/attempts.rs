@@ -109,6 +109,7 @@ impl Receipt {
             model: self.model().into_owned(),
             status,
             fault,
+            began_ms: self.attempt_began_ms,
             duration_ms: self.elapsed_ms().saturating_sub(self.attempt_began_ms),
             first_byte_ms: None,
             cost_nano_usd: None,

@@ -25,6 +25,7 @@ mod retries;
 mod routes;
 mod run;
 mod sockets;
+mod trace;
 mod unified;
 mod universal;
 mod upstream;

@@ -3,16 +3,16 @@
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError, Weak,
+        Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicUsize, Ordering},
     },
 };
 
-use genesis_wire::Usage;
+use genesis_wire::{Dialect, Usage};
 
 use crate::{
     LogRecord, Outcome,
-    packed::{Packed, key_of, read_figures, read_key, read_record},
+    packed::{Packed, read_head, read_record},
 };
 
 /// Is shown records. Must neither block nor panic.
@@ -29,9 +29,15 @@ pub type Wake = Arc<dyn Fn() + Send + Sync>;
 pub struct Figures<'a> {
     pub gateway: &'a str,
     pub provider: &'a str,
+    pub model: &'a str,
+    pub dialect: Option<Dialect>,
+    /// See [`LogRecord::kind`].
+    pub kind: &'static str,
+    pub path: &'a str,
     pub status: u16,
     pub outcome: Outcome,
     pub cached: bool,
+    pub stream: bool,
     pub duration_ms: u32,
     pub first_byte_ms: Option<u32>,
     pub usage: Usage,
@@ -41,7 +47,7 @@ pub struct Figures<'a> {
 /// Everybody who listens. Free for the writer as long as nobody does.
 #[derive(Default)]
 pub(super) struct Followers {
-    tally: OnceLock<Tally>,
+    tallies: Mutex<Vec<Tally>>,
     count: AtomicUsize,
     listeners: Mutex<Listeners>,
     wakes: Mutex<Vec<Weak<dyn Fn() + Send + Sync>>>,
@@ -64,9 +70,13 @@ pub struct Following {
 
 impl Followers {
     pub(super) fn tell(&self, packed: &Packed) {
-        if let (Some(tally), Some(figures)) = (self.tally.get(), figures(packed)) {
-            tally(&figures);
+        let tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
+        if !tallies.is_empty()
+            && let Some(figures) = figures(packed)
+        {
+            tallies.iter().for_each(|tally| tally(&figures));
         }
+        drop(tallies);
         if self.count.load(Ordering::Relaxed) == 0 {
             return;
         }
@@ -75,8 +85,8 @@ impl Followers {
         }
     }
 
-    pub(super) fn set_tally(&self, tally: Tally) {
-        let _ = self.tally.set(tally);
+    pub(super) fn add_tally(&self, tally: Tally) {
+        self.tallies.lock().unwrap_or_else(PoisonError::into_inner).push(tally);
     }
 
     pub(super) fn add(self: &Arc<Self>, listener: Listener) -> Following {
@@ -122,18 +132,22 @@ impl Followers {
 
 /// Read from the head alone: the metrics want them of every record.
 fn figures(packed: &Packed) -> Option<Figures<'_>> {
-    let key = read_key(key_of(packed.head())?)?;
-    let figures = read_figures(packed.head())?;
+    let head = read_head(packed.head())?;
     Some(Figures {
-        gateway: key.gateway,
-        provider: key.provider,
-        status: key.status,
-        outcome: key.outcome,
-        cached: key.cached,
-        duration_ms: figures.duration_ms,
-        first_byte_ms: figures.first_byte_ms,
-        usage: figures.usage.unwrap_or_default(),
-        cost_nano_usd: figures.cost_nano_usd.unwrap_or_default(),
+        gateway: head.gateway,
+        provider: head.provider,
+        model: head.model,
+        dialect: head.dialect,
+        kind: head.kind(),
+        path: head.path,
+        status: head.status,
+        outcome: head.outcome,
+        cached: head.cached,
+        stream: head.stream,
+        duration_ms: head.duration_ms,
+        first_byte_ms: head.first_byte_ms,
+        usage: head.usage.unwrap_or_default(),
+        cost_nano_usd: head.cost_nano_usd.unwrap_or_default(),
     })
 }
 

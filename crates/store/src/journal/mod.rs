@@ -172,10 +172,9 @@ impl Journal {
         self.shared.followers.add(listener)
     }
 
-    /// Shows `tally` the figures of every record from now on, as [`follow`](Self::follow) does. There is one; the first
-    /// stays.
+    /// Shows `tally` the figures of every record from now on, for good, as [`follow`](Self::follow) does.
     pub fn tally(&self, tally: Tally) {
-        self.shared.followers.set_tally(tally);
+        self.shared.followers.add_tally(tally);
     }
 
     /// Calls `wake` after each commit that brought records, for as long as it exists elsewhere.

@@ -188,9 +188,11 @@ mod checks {
                 provider: "groq".into(),
                 status: Some(200),
                 cost_nano_usd: Some(5),
+                began_ms: 40,
                 ..Attempt::default()
             },
         ];
+        full.parent_span_id = Some("00f067aa0ba902b7".into());
         full.dropped = vec!["seed".into(), "tools[].odd, \"ünïcode\"".into()];
         let mut bare = record(2);
         (bare.dialect, bare.usage, bare.cost_nano_usd, bare.first_byte_ms) = (None, None, None, None);

@@ -47,7 +47,7 @@ fn entry() -> LogEntry {
         cost_nano_usd: Some(4_200_000),
         price_id: Some("openai/gpt-5-mini@2026-11-01".into()),
         custom_cost: true,
-        metadata: serde_json::from_value(json!({ "user": "u1", "n": 7 })).unwrap(),
+        metadata: serde_json::from_value(json!({ "user": "user number one", "n": 7 })).unwrap(),
         user_agent: "curl".into(),
         token_id: "tok_1".into(),
         credential: "stored:default".into(),
@@ -100,7 +100,7 @@ fn every_field_is_there_with_its_value() {
         "Cached": true,
         "Endpoint": "chat/completions",
         "Gateway": "main",
-        "Metadata": { "user": "u1", "n": 7 },
+        "Metadata": { "user": "user number one", "n": 7 },
         "Metrics": { "cost": 0.0042, "durationMs": 850 },
         "Model": "gpt-5-mini",
         "Provider": "openai",
@@ -233,12 +233,12 @@ fn the_holder_of_the_private_key_reads_what_was_sealed_and_nobody_else() {
     assert_eq!(reader.open(&found["RequestBody"]), REQUEST, "byte for byte");
     assert_eq!(reader.open(&found["ResponseBody"]), b"data: 1\n\n");
     let metadata: Value = serde_json::from_slice(&reader.open(&found["Metadata"])).unwrap();
-    assert_eq!(metadata, json!({ "user": "u1", "n": 7 }));
+    assert_eq!(metadata, json!({ "user": "user number one", "n": 7 }));
     assert_eq!(found["Model"], "gpt-5-mini", "the rest is clear");
     assert_eq!(found["RequestBody"]["key"], found["Metadata"]["key"], "one key a record");
     assert_ne!(found["RequestBody"]["iv"], found["Metadata"]["iv"]);
     assert_ne!(found["RequestBody"]["key"], again["RequestBody"]["key"], "and another for the next");
-    for secret in ["u1", "data: 1"] {
+    for secret in ["user number one", "data: 1"] {
         assert!(!found.to_string().contains(secret), "{found}");
     }
     for wrong in ["", "xxxxxxxxxxxxxxxx", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----"] {

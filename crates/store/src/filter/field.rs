@@ -208,7 +208,7 @@ impl<'a> Head<'a> {
         }
     }
 
-    fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         kind_of_call(self.dialect, self.path)
     }
 }

@@ -77,6 +77,9 @@ pub struct JournalOptions {
     pub commit_records: usize,
     /// Most bytes the log's file may grow to; beyond it the store is full. `None`: as far as the disk goes.
     pub max_file_bytes: Option<u64>,
+    /// Full pages of a gateway that are summed up together for searches, at most 64. Fewer: less is read of what is
+    /// new, more of what is old.
+    pub pages_in_chapter: usize,
     pub retention: RetentionOf,
 }
 
@@ -89,6 +92,7 @@ impl Default for JournalOptions {
             commit_interval: Duration::from_millis(50),
             commit_records: 1_000,
             max_file_bytes: None,
+            pages_in_chapter: 64,
             retention: Arc::new(|_, _| Retention::default()),
         }
     }
@@ -104,6 +108,7 @@ impl fmt::Debug for JournalOptions {
             .field("commit_interval", &self.commit_interval)
             .field("commit_records", &self.commit_records)
             .field("max_file_bytes", &self.max_file_bytes)
+            .field("pages_in_chapter", &self.pages_in_chapter)
             .finish_non_exhaustive()
     }
 }

@@ -105,6 +105,10 @@ impl Writer {
         let mut idle = 0;
         let mut flushed = 0;
         let mut noticed = 0;
+        // A log of an older version is brought up to date now, not at the first record: readers wait for it.
+        if self.store.log_database().path().exists() {
+            self.database = self.open().ok();
+        }
         loop {
             self.wait_for_tick(noticed);
             let closing = self.shared.closing.load(Ordering::SeqCst);
@@ -197,10 +201,10 @@ impl Writer {
             tracing::warn!("the log's file was moved or deleted; starting a new one");
             self.database = None;
         }
-        let database = match &mut self.database {
-            Some(database) => database,
-            closed => closed.insert(self.store.log_database().writer(self.options.max_file_bytes)?),
-        };
+        if self.database.is_none() {
+            self.database = Some(self.open()?);
+        }
+        let Some(database) = &mut self.database else { return Ok(()) };
         let batch = match &mut self.pending {
             Some(batch) => batch,
             none => none.insert(take_batch(
@@ -226,6 +230,11 @@ impl Writer {
             self.shared.followers.wake();
         }
         Ok(())
+    }
+
+    fn open(&self) -> Result<LogWriter> {
+        let JournalOptions { max_file_bytes, pages_in_chapter, .. } = self.options;
+        self.store.log_database().writer(max_file_bytes, pages_in_chapter)
     }
 
     fn recovered(&mut self) {

@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Batch, Entry, JournalOptions, Shared, batch::Builder, payload_size};
+use super::{Batch, Entry, JournalOptions, Shared, batch::Builder};
 use crate::{
     Result, Store,
     sqlite::{LogWriter, Stored},
@@ -166,7 +166,7 @@ impl Writer {
     fn drain(&mut self) {
         while let Some(entry) = self.shared.queue.pop() {
             self.shared.followers.tell(&entry.packed);
-            self.backlog_payload_bytes += entry.payload.as_ref().map_or(0, payload_size);
+            self.backlog_payload_bytes += entry.payload_size().unwrap_or(0);
             self.backlog.push_back(entry);
             if self.backlog.len() > self.options.capacity_records {
                 self.drop_oldest();
@@ -176,7 +176,7 @@ impl Writer {
 
     fn drop_oldest(&mut self) {
         if let Some(entry) = self.backlog.pop_front() {
-            self.backlog_payload_bytes -= entry.payload.as_ref().map_or(0, payload_size);
+            self.backlog_payload_bytes -= entry.payload_size().unwrap_or(0);
             self.shared.drop_record(&entry);
         }
     }
@@ -189,9 +189,9 @@ impl Writer {
             if self.backlog_payload_bytes <= allowed {
                 return;
             }
-            if let Some(payload) = entry.payload.take() {
-                self.backlog_payload_bytes -= payload_size(&payload);
-                self.shared.drop_payload(&payload);
+            if let Some(size) = entry.drop_payload() {
+                self.backlog_payload_bytes -= size;
+                self.shared.drop_payload(size);
             }
         }
     }
@@ -312,7 +312,7 @@ fn take_batch(
     taken: impl FnOnce(usize),
 ) -> Batch {
     let count = backlog.len().min(options.commit_records.max(1));
-    let bytes = backlog.iter().take(count).filter_map(|entry| entry.payload.as_ref()).map(payload_size).sum();
+    let bytes = backlog.iter().take(count).filter_map(|entry| entry.payload_size()).sum();
     let batch = builder.build(backlog.drain(..count), stored, &options.retention);
     taken(bytes);
     batch

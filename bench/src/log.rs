@@ -78,8 +78,30 @@ fn write(options: &Options, store: &Store, table: &mut String) -> Result<()> {
     Ok(())
 }
 
-/// Some gateways, models and tokens; one in fifty fails.
+/// One record in so many is unlike the others.
+const RARE: u64 = 1_000_000;
+
+/// Some gateways, models and tokens; one in fifty fails, one in four has an event id of the caller's.
 fn record(number: u64, created_at_ms: i64) -> LogRecord {
+    let record = ordinary(number, created_at_ms);
+    if number % RARE != RARE / 2 {
+        return record;
+    }
+    LogRecord {
+        model: "o3-deep-research".into(),
+        path: "responses".into(),
+        status: 503,
+        outcome: Outcome::UpstreamBroken,
+        error: "the provider broke off".into(),
+        duration_ms: 900_000,
+        cost_nano_usd: Some(5_000_000_000),
+        token_id: "tok_rare".into(),
+        metadata: serde_json::Map::from_iter([("team".to_owned(), "research".into())]),
+        ..record
+    }
+}
+
+fn ordinary(number: u64, created_at_ms: i64) -> LogRecord {
     const MODELS: [(&str, &str); 8] = [
         ("openai", "gpt-5-mini"),
         ("openai", "gpt-5"),
@@ -102,7 +124,7 @@ fn record(number: u64, created_at_ms: i64) -> LogRecord {
     }
     LogRecord {
         id,
-        event_id: id.to_string(),
+        event_id: if number.is_multiple_of(4) { event(number) } else { id.to_string() },
         created_at_ms,
         account: "acme".into(),
         gateway: ["prod", "staging", "default"][of(28, 3) as usize].into(),
@@ -140,6 +162,10 @@ fn record(number: u64, created_at_ms: i64) -> LogRecord {
     }
 }
 
+fn event(number: u64) -> String {
+    format!("req-{:016x}", number.wrapping_mul(0x9E37_79B9_7F4A_7C15))
+}
+
 fn payload(record: &LogRecord, bytes: usize) -> Payload {
     let text: String = (0..)
         .map(|at| format!("{} {at}, ", record.id))
@@ -157,6 +183,13 @@ fn payload(record: &LogRecord, bytes: usize) -> Payload {
     }
 }
 
+/// How long this thread has been on a core: what a question takes where nothing else runs.
+fn processor_time() -> Result<Duration> {
+    let statistics = std::fs::read_to_string("/proc/thread-self/schedstat")?;
+    let nanoseconds = statistics.split_whitespace().next().unwrap_or_default();
+    Ok(Duration::from_nanos(nanoseconds.parse()?))
+}
+
 /// Each question twice, the second time counts: what is asked first also warms the system's cache.
 fn ask(path: &std::path::Path, table: &mut String) -> Result<()> {
     let newest = Store::open(path)?.logs(&LogFilter::default())?;
@@ -164,9 +197,10 @@ fn ask(path: &std::path::Path, table: &mut String) -> Result<()> {
     let some_id = newest.last().map(|record| record.id.to_string()).unwrap_or_default();
     let mut timed = |name: &str, question: &dyn Fn() -> Result<usize>| -> Result<()> {
         question()?;
-        let begin = Instant::now();
+        let (begin, worked) = (Instant::now(), processor_time()?);
         let rows = question()?;
-        writeln!(table, "| {name} | {:.1} ms, {rows} rows |", begin.elapsed().as_secs_f64() * 1e3)?;
+        let (took, worked) = (begin.elapsed().as_secs_f64() * 1e3, processor_time()? - worked);
+        writeln!(table, "| {name} | {took:.1} ms, {:.1} ms CPU, {rows} rows |", worked.as_secs_f64() * 1e3)?;
         Ok(())
     };
     timed("opening the store and the first page", &|| {
@@ -206,14 +240,31 @@ fn ask(path: &std::path::Path, table: &mut String) -> Result<()> {
                     .with(LogField::CreatedAt, Operator::AtLeast, now - 15 * 86_400_000)
                     .with(LogField::CreatedAt, Operator::Less, now - 14 * 86_400_000),
             ),
+            page("a model nobody used", LogFilter::default().is(LogField::Model, "none")),
+            page("a rare model", LogFilter::default().is(LogField::Model, "o3-deep-research")),
+            page("a rare status", LogFilter::default().is(LogField::Status, 503)),
+            page("a rare token", LogFilter::default().is(LogField::Token, "tok_rare")),
+            page("a rare metadata value", LogFilter::default().is(LogField::MetadataValue, "research")),
+            page("an event id", LogFilter::default().is(LogField::EventId, event(400_000).as_str())),
+            page("an event id nobody used", LogFilter::default().is(LogField::EventId, "none")),
             page(
-                "nothing matches in all (reads every record)",
-                LogFilter::default().is(LogField::EventId, "none"),
+                "longer than a minute",
+                LogFilter::default().with(LogField::Duration, Operator::Greater, 60_000),
             ),
             page(
-                "most expensive (reads every record)",
-                LogFilter { order: LogOrder::Cost, ..LogFilter::default() },
+                "dearer than a dollar",
+                LogFilter::default().with(LogField::Cost, Operator::Greater, 1_000_000_000),
             ),
+            page("search for a path", LogFilter { search: Some("responses".into()), ..LogFilter::default() }),
+            page("search for nothing", LogFilter { search: Some("nothing".into()), ..LogFilter::default() }),
+            page("most expensive", LogFilter { order: LogOrder::Cost, ..LogFilter::default() }),
+            page(
+                "most expensive of one model",
+                LogFilter { order: LogOrder::Cost, ..LogFilter::default().is(LogField::Model, "gpt-5") },
+            ),
+            page("longest", LogFilter { order: LogOrder::Duration, ..LogFilter::default() }),
+            page("most tokens", LogFilter { order: LogOrder::TokensIn, ..LogFilter::default() }),
+            page("by provider", LogFilter { order: LogOrder::Provider, ..LogFilter::default() }),
         ]
     {
         timed(&name, &|| Ok(store.logs(&filter)?.len()))?;
@@ -223,6 +274,10 @@ fn ask(path: &std::path::Path, table: &mut String) -> Result<()> {
     timed("count of one gateway", &|| {
         Ok(store.count(&LogFilter::default().is(LogField::Gateway, "prod"))? as usize)
     })?;
+    timed("count of one model", &|| {
+        Ok(store.count(&LogFilter::default().is(LogField::Model, "gpt-5"))? as usize)
+    })?;
+    timed("least and most of all numbers", &|| Ok(store.log_ranges(&LogFilter::default())?.count as usize))?;
     let day = Some(now - 86_400_000);
     let of_prod = vec![AnalyticsCondition {
         dimension: Dimension::Gateway,
@@ -284,6 +339,25 @@ fn ask(path: &std::path::Path, table: &mut String) -> Result<()> {
                 group_by: vec![Dimension::Metadata("team".into())],
                 ..AnalyticsQuery::default()
             },
+        ),
+        (
+            "all, by metadata",
+            AnalyticsQuery {
+                group_by: vec![Dimension::Metadata("team".into())],
+                ..AnalyticsQuery::default()
+            },
+        ),
+        (
+            "last 7 days, by hour",
+            AnalyticsQuery {
+                since_ms: Some(now - 7 * 86_400_000),
+                bucket: Some(Bucket::Hour),
+                ..AnalyticsQuery::default()
+            },
+        ),
+        (
+            "last day, by minute",
+            AnalyticsQuery { since_ms: day, bucket: Some(Bucket::Minute), ..AnalyticsQuery::default() },
         ),
         (
             "last 30 days, by status, dearest first",

@@ -24,6 +24,11 @@ pub(crate) fn put_bytes(raw: &mut Vec<u8>, bytes: &[u8]) {
 
 /// `None`: the end, or no number.
 pub(crate) fn number(raw: &mut &[u8]) -> Option<u64> {
+    if let [byte @ ..0x80, rest @ ..] = raw {
+        // Nearly every number is small.
+        *raw = rest;
+        return Some((*byte).into());
+    }
     let mut number = 0;
     for shift in (0..64).step_by(7) {
         let (byte, rest) = raw.split_first()?;

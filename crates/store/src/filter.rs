@@ -2,16 +2,19 @@
 //!
 //! * `field`: the fields by name, and what a record has in each
 //! * `compiled`: conditions checked and made ready to be tried on millions of records
+//! * `pruned`: the same, tried on what a chapter of pages says of them all
 
 mod compiled;
 mod field;
+mod pruned;
 
 use uuid::Uuid;
 
 pub use self::field::LogField;
 pub(crate) use self::{
-    compiled::{Compiled, value_text},
+    compiled::{Compiled, each_entry, value_text},
     field::{Found, Head, kind_of_call},
+    pruned::Annotated,
 };
 
 /// Which records to return. Every condition must hold.

@@ -9,7 +9,8 @@
 //! * [`journal`]: the only part the request path touches: a queue and the thread that empties it
 //! * [`cache`]: answers kept for repetition: a queue, two threads, an index
 //! * [`health`]: whether the files are sound
-//! * `packed`: one record as bytes; `page`: many of them; `totals`: what is added up of them
+//! * `packed`: one record as bytes; `page`: many of them; `chapter`: what some pages hold, in short
+//! * `totals`: what is added up of records
 //! * [`filter`]: which records are wanted: conditions, order, paging
 //! * [`query`]: reading the log and the usage totals, deleting records
 //! * [`annotation`]: what is noted about records later, and corrected costs
@@ -25,6 +26,7 @@ pub mod annotation;
 pub mod backup;
 mod bytes;
 pub mod cache;
+mod chapter;
 pub mod custom_provider;
 pub mod document;
 pub mod error;

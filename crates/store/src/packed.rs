@@ -14,12 +14,14 @@ use crate::{
     filter::Head,
 };
 
-/// A record as bytes.
+/// A record as bytes, with its bodies behind it where they are small: one buffer changes hands.
 #[derive(Debug)]
 pub(crate) struct Packed {
     bytes: Vec<u8>,
     /// Length of the head.
     head: usize,
+    /// Where the bodies begin; the end if there are none.
+    bodies: usize,
 }
 
 const CACHED: u8 = 1;
@@ -45,12 +47,20 @@ const PARENT_SPAN: u64 = 64;
 
 impl Packed {
     pub(crate) fn of(record: &LogRecord) -> Self {
+        Self::with_bodies(record, None)
+    }
+
+    pub(crate) fn with_bodies(record: &LogRecord, payload: Option<&Payload>) -> Self {
         let long = [&record.request_head, &record.response_head, &record.error, &record.path];
-        let mut bytes = Vec::with_capacity(512 + long.iter().map(|text| text.len()).sum::<usize>());
+        let long = long.iter().map(|text| text.len()).sum::<usize>();
+        let room = payload.map_or(0, |payload| payload.request.len() + payload.response.len());
+        let mut bytes = Vec::with_capacity(512 + long + room);
         pack_head(&mut bytes, record);
         let head = bytes.len();
         pack_details(&mut bytes, record);
-        Self { bytes, head }
+        let bodies = bytes.len();
+        payload.into_iter().for_each(|payload| pack_bodies(&mut bytes, payload));
+        Self { bytes, head, bodies }
     }
 
     pub(crate) fn head(&self) -> &[u8] {
@@ -58,7 +68,18 @@ impl Packed {
     }
 
     pub(crate) fn details(&self) -> &[u8] {
-        &self.bytes[self.head..]
+        &self.bytes[self.head..self.bodies]
+    }
+
+    /// As [`pack_bodies`] wrote them; empty if there are none here.
+    pub(crate) fn bodies(&self) -> &[u8] {
+        &self.bytes[self.bodies..]
+    }
+
+    /// Gives up the bodies, and their memory.
+    pub(crate) fn drop_bodies(&mut self) {
+        self.bytes.truncate(self.bodies);
+        self.bytes.shrink_to_fit();
     }
 }
 
@@ -187,6 +208,12 @@ pub(crate) fn read_key(mut raw: &[u8]) -> Option<Key<'_>> {
     let flags = *take(raw, 1)?.first()?;
     let (cached, simulated) = (flags & CACHED != 0, flags & SIMULATED != 0);
     Some(Key { account, gateway, provider, model, token, status, outcome, cached, simulated })
+}
+
+/// Outcome of a key, and whether the gateway's cache answered: its last bytes, without a look at its texts.
+pub(crate) fn ending_of(key: &[u8]) -> Option<(Outcome, bool)> {
+    let [.., outcome, flags] = key else { return None };
+    Some((Outcome::of_number(*outcome), flags & CACHED != 0))
 }
 
 /// The key at the start of a head.

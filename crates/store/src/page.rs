@@ -31,6 +31,24 @@ pub(crate) struct Zone {
     pub(crate) bodies: (i64, i64),
 }
 
+/// Between which numbers, times and ids records are.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Span {
+    pub(crate) first_seq: i64,
+    pub(crate) last_seq: i64,
+    pub(crate) first_ms: i64,
+    pub(crate) last_ms: i64,
+    pub(crate) first_id: Uuid,
+    pub(crate) last_id: Uuid,
+}
+
+impl Zone {
+    pub(crate) fn span(&self) -> Span {
+        let Self { first_seq, last_seq, first_ms, last_ms, first_id, last_id, .. } = *self;
+        Span { first_seq, last_seq, first_ms, last_ms, first_id, last_id }
+    }
+}
+
 /// A page being put together.
 #[derive(Debug)]
 pub(crate) struct Page {
@@ -100,6 +118,26 @@ impl Page {
         zone.last_id = zone.last_id.max(figures.id);
         zone.failures += u64::from(outcome != Outcome::Success);
         zone.records += 1;
+        self.put(seq, head, details, bodies);
+    }
+
+    /// Takes the bounds of a page whose records [`Page::put`] then appends.
+    pub(crate) fn widen(&mut self, other: &Zone) {
+        let zone = &mut self.zone;
+        if zone.records == 0 {
+            zone.first_seq = other.first_seq;
+        }
+        zone.first_ms = zone.first_ms.min(other.first_ms);
+        zone.last_ms = zone.last_ms.max(other.last_ms);
+        zone.first_id = zone.first_id.min(other.first_id);
+        zone.last_id = zone.last_id.max(other.last_id);
+        zone.failures += other.failures;
+        zone.records += other.records;
+    }
+
+    /// Appends a record that is within the bounds already.
+    pub(crate) fn put(&mut self, seq: i64, head: &[u8], details: &[u8], bodies: Option<Place>) {
+        let zone = &mut self.zone;
         zone.last_seq = seq;
         put_number(&mut self.heads, (seq - zone.first_seq) as u64);
         match bodies {

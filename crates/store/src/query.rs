@@ -4,8 +4,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
-    AnalyticsCondition, AnalyticsOrder, AnalyticsQuery, AnalyticsRow, Bucket, Dimension, Direction,
-    LogFilter, LogRecord, Payload, Result, Store, Sums, annotation::Annotation, filter::Head,
+    AnalyticsCondition, AnalyticsOrder, AnalyticsQuery, AnalyticsRow, Bucket, Dimension, Direction, LogField,
+    LogFilter, LogRecord, Payload, Result, Store, Sums,
+    annotation::Annotation,
+    chapter::{Bounds, NUMBERS},
+    filter::Head,
 };
 
 /// What to add up.
@@ -83,6 +86,25 @@ impl LogRanges {
         widen(&mut self.tokens_in, usage.map(|(input, _)| input));
         widen(&mut self.tokens_out, usage.map(|(_, output)| output));
         widen(&mut self.total_tokens, usage.map(|(input, output)| input.saturating_add(output)));
+    }
+
+    /// Adds the records of a page whose bounds are known.
+    pub(crate) fn add_bounds(&mut self, records: u64, numbers: &[Bounds; NUMBERS.len()]) {
+        self.count += records;
+        for (field, bounds) in NUMBERS.iter().zip(numbers) {
+            let range = match field {
+                LogField::Cost => &mut self.cost_nano_usd,
+                LogField::Duration => &mut self.duration_ms,
+                LogField::TokensIn => &mut self.tokens_in,
+                LogField::TokensOut => &mut self.tokens_out,
+                LogField::Tokens => &mut self.total_tokens,
+                _ => continue,
+            };
+            if let Some((least, most)) = bounds.range {
+                widen(range, Some(least));
+                widen(range, Some(most));
+            }
+        }
     }
 }
 

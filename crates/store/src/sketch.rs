@@ -8,11 +8,31 @@ use crate::bytes::{number, put_number};
 
 const SUB_BITS: u32 = 6;
 const SUB_BUCKETS: u32 = 1 << SUB_BITS;
+/// The bucket of the largest value.
+const LAST: u16 = 1_727;
 
-/// Counts by bucket; only buckets with counts, ascending.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Sketch {
-    counts: Vec<(u16, u64)>,
+/// From so many buckets on, counts stand in a row, where adding finds its place without a search.
+const FEW: usize = 64;
+
+/// Counts by bucket.
+#[derive(Clone, Debug)]
+pub(crate) enum Sketch {
+    /// Only buckets with counts, ascending.
+    Few(Vec<(u16, u64)>),
+    /// All buckets from the first with a count to the last.
+    Many { first: u16, counts: Vec<u64> },
+}
+
+impl Default for Sketch {
+    fn default() -> Self {
+        Self::Few(Vec::new())
+    }
+}
+
+impl PartialEq for Sketch {
+    fn eq(&self, other: &Self) -> bool {
+        self.counts().eq(other.counts())
+    }
 }
 
 impl Sketch {
@@ -21,57 +41,92 @@ impl Sketch {
     }
 
     pub(crate) fn merge(&mut self, other: &Self) {
-        if self.counts.is_empty() {
-            self.counts.clone_from(&other.counts);
-            return;
-        }
-        other.counts.iter().for_each(|(bucket, count)| self.add_count(*bucket, *count));
+        other.counts().for_each(|(bucket, count)| self.add_count(bucket, count));
     }
 
     /// The value at each of the ascending ranks, 0 to 1; `None` if there are no values.
     pub(crate) fn quantiles<const N: usize>(&self, ranks: [f64; N]) -> [Option<u32>; N] {
-        let total: u64 = self.counts.iter().map(|(_, count)| count).sum();
+        let total: u64 = self.counts().map(|(_, count)| count).sum();
         ranks.map(|rank| {
             // The smallest value that at least this many do not exceed.
             let wanted = ((rank * total as f64).ceil() as u64).max(1);
             let mut seen = 0;
-            self.counts.iter().find_map(|(bucket, count)| {
+            self.counts().find_map(|(bucket, count)| {
                 seen += count;
-                (seen >= wanted).then(|| middle(*bucket))
+                (seen >= wanted).then(|| middle(bucket))
             })
         })
     }
 
     pub(crate) fn pack(&self, raw: &mut Vec<u8>) {
-        put_number(raw, self.counts.len() as u64);
+        put_number(raw, self.counts().count() as u64);
         let mut last = 0;
-        for (bucket, count) in &self.counts {
+        for (bucket, count) in self.counts() {
             put_number(raw, u64::from(bucket - last));
-            put_number(raw, *count);
-            last = *bucket;
+            put_number(raw, count);
+            last = bucket;
         }
     }
 
     /// Adds a packed one; `None` if it is damaged.
     pub(crate) fn merge_packed(&mut self, raw: &mut &[u8]) -> Option<()> {
         let mut at = 0_u16;
-        let into_empty = self.counts.is_empty();
         for _ in 0..number(raw)? {
-            at = at.checked_add(number(raw)?.try_into().ok()?)?;
+            at = at.checked_add(number(raw)?.try_into().ok()?).filter(|at| *at <= LAST)?;
             let count = number(raw)?;
-            if into_empty {
-                self.counts.push((at, count));
-            } else {
-                self.add_count(at, count);
+            match self {
+                // Nearly always it has the bucket already.
+                Self::Many { first, counts } if at >= *first && usize::from(at - *first) < counts.len() => {
+                    let known = &mut counts[usize::from(at - *first)];
+                    *known = known.saturating_add(count);
+                }
+                _ => self.add_count(at, count),
             }
         }
         Some(())
     }
 
+    /// Buckets with counts, ascending.
+    fn counts(&self) -> impl Iterator<Item = (u16, u64)> + '_ {
+        let (few, first, many) = match self {
+            Self::Few(few) => (few.as_slice(), 0, [].as_slice()),
+            Self::Many { first, counts } => ([].as_slice(), *first, counts.as_slice()),
+        };
+        let many = many.iter().enumerate().map(move |(at, count)| (first + at as u16, *count));
+        few.iter().copied().chain(many.filter(|(_, count)| *count > 0))
+    }
+
     fn add_count(&mut self, bucket: u16, count: u64) {
-        match self.counts.binary_search_by_key(&bucket, |(bucket, _)| *bucket) {
-            Ok(at) => self.counts[at].1 += count,
-            Err(at) => self.counts.insert(at, (bucket, count)),
+        match self {
+            Self::Few(few) => {
+                // Mostly what is added comes in ascending order.
+                let place = match few.last() {
+                    Some((last, _)) if *last < bucket => Err(few.len()),
+                    _ => few.binary_search_by_key(&bucket, |(bucket, _)| *bucket),
+                };
+                match place {
+                    Ok(at) => few[at].1 = few[at].1.saturating_add(count),
+                    Err(at) => few.insert(at, (bucket, count)),
+                }
+                if few.len() > FEW {
+                    let (first, last) = (few[0].0, few[few.len() - 1].0);
+                    let mut counts = vec![0; usize::from(last - first) + 1];
+                    few.iter().for_each(|(bucket, count)| counts[usize::from(bucket - first)] = *count);
+                    *self = Self::Many { first, counts };
+                }
+            }
+            Self::Many { first, counts } => {
+                if bucket < *first {
+                    let missing = usize::from(*first - bucket);
+                    counts.splice(..0, std::iter::repeat_n(0, missing));
+                    *first = bucket;
+                }
+                let at = usize::from(bucket - *first);
+                if at >= counts.len() {
+                    counts.resize(at + 1, 0);
+                }
+                counts[at] = counts[at].saturating_add(count);
+            }
         }
     }
 }
@@ -119,7 +174,7 @@ mod tests {
             assert_eq!(bucket(middle(of)), of, "{value}");
             assert!(middle(of).abs_diff(value) as f64 <= f64::from(value) * 0.01, "{value} {}", middle(of));
         }
-        assert!(last < 1_728 + 64);
+        assert_eq!(last, LAST);
     }
 
     proptest! {

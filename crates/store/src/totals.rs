@@ -119,6 +119,12 @@ pub(crate) fn read_series(mut raw: &[u8]) -> Option<(Key<'_>, Option<(&str, &str
     Some((key, label))
 }
 
+/// Name and value of a series' metadata entry, without a look at its key.
+pub(crate) fn label_of_series(mut series: &[u8]) -> Option<Option<(&str, &str)>> {
+    bytes(&mut series)?;
+    if series.is_empty() { Some(None) } else { Some(Some((text(&mut series)?, text(&mut series)?))) }
+}
+
 /// The series with another model.
 pub(crate) fn with_model(series: &[u8], model: &str) -> Option<Vec<u8>> {
     let (key, label) = read_series(series)?;

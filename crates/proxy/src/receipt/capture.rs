@@ -2,9 +2,6 @@
 
 use bytes::{Bytes, BytesMut};
 
-/// Bodies up to this size are copied for the log, larger ones shared with the connection's buffers.
-const SHARED_FROM: usize = 32 * 1024;
-
 /// A copy of a body up to a limit, and its full size.
 pub(super) struct Capture {
     limit: usize,
@@ -51,10 +48,6 @@ impl Capture {
             bytes = self.joined.split().freeze();
         }
         bytes.truncate(limit);
-        if bytes.len() <= SHARED_FROM {
-            // A small slice would keep a whole read buffer alive until the log is written.
-            return Bytes::copy_from_slice(&bytes);
-        }
         bytes
     }
 }

@@ -12,21 +12,21 @@ use crate::{Error, ErrorKind, Outcome, Result, annotation::Annotation};
 /// A filter's conditions and search. What comes before and after, order and limits are the reader's.
 #[derive(Debug)]
 pub(crate) struct Compiled {
-    tests: Vec<Test>,
+    pub(super) tests: Vec<Test>,
     /// In lower case.
-    search: Option<Vec<u8>>,
+    pub(super) search: Option<Vec<u8>>,
 }
 
 #[derive(Debug)]
-struct Test {
-    field: LogField,
-    operator: Operator,
-    values: Values,
+pub(super) struct Test {
+    pub(super) field: LogField,
+    pub(super) operator: Operator,
+    pub(super) values: Values,
 }
 
 /// All of the kind the field has.
 #[derive(Debug)]
-enum Values {
+pub(super) enum Values {
     Texts(Vec<String>),
     /// In lower case, for [`Operator::Contains`].
     Parts(Vec<Vec<u8>>),
@@ -46,9 +46,7 @@ impl Compiled {
 
     /// Whether a record can only be judged together with what was noted about it later.
     pub(crate) fn needs_annotations(&self) -> bool {
-        const LATER: [LogField; 4] =
-            [LogField::Feedback, LogField::MetadataKey, LogField::MetadataValue, LogField::Cost];
-        self.tests.iter().any(|test| LATER.contains(&test.field))
+        self.tests.iter().any(Test::is_annotated)
     }
 
     pub(crate) fn matches(&self, head: &Head<'_>, annotation: Option<&Annotation>) -> bool {
@@ -129,7 +127,14 @@ impl Test {
         Ok(Self { field: *field, operator: *operator, values })
     }
 
-    fn holds(&self, found: Found<'_>) -> bool {
+    /// What is noted later may change whether it holds.
+    pub(super) fn is_annotated(&self) -> bool {
+        const LATER: [LogField; 4] =
+            [LogField::Feedback, LogField::MetadataKey, LogField::MetadataValue, LogField::Cost];
+        LATER.contains(&self.field)
+    }
+
+    pub(super) fn holds(&self, found: Found<'_>) -> bool {
         match (&self.values, found) {
             (Values::Numbers(values), Found::Number(number)) => match number {
                 Some(number) => compare(self.operator, values, &number),
@@ -155,23 +160,22 @@ impl Test {
                 self.holds_text(id.hyphenated().encode_lower(&mut Uuid::encode_buffer()))
             }
             (_, Found::Keys(json)) => self.some_entry(json, |key, _| self.holds_text(key)),
-            (_, Found::Values(json)) => self.some_entry(json, |_, value| self.holds_text(&value_text(value))),
+            (_, Found::Values(json)) => self.some_entry(json, |_, value| self.holds_text(value)),
             _ => false,
         }
     }
 
     /// Whether some entry passes; for [`Operator::NotEqual`], whether all do.
-    fn some_entry(&self, json: &str, passes: impl Fn(&str, &serde_json::Value) -> bool) -> bool {
-        let entries: serde_json::Map<String, serde_json::Value> =
-            if json.is_empty() { Default::default() } else { serde_json::from_str(json).unwrap_or_default() };
-        let mut entries = entries.iter();
-        match self.operator {
-            Operator::NotEqual => entries.all(|(key, value)| passes(key, value)),
-            _ => entries.any(|(key, value)| passes(key, value)),
-        }
+    fn some_entry(&self, json: &str, passes: impl Fn(&str, &str) -> bool) -> bool {
+        let (mut some, mut all) = (false, true);
+        each_entry(json, |key, value| {
+            let passes = passes(key, value);
+            (some, all) = (some | passes, all & passes);
+        });
+        if self.operator == Operator::NotEqual { all } else { some }
     }
 
-    fn holds_text(&self, text: &str) -> bool {
+    pub(super) fn holds_text(&self, text: &str) -> bool {
         match &self.values {
             Values::Texts(values) => compare_text(self.operator, values, text),
             Values::Parts(parts) => parts.iter().any(|part| has_part(text, part)),
@@ -205,7 +209,7 @@ fn compare_text(operator: Operator, values: &[String], found: &str) -> bool {
 }
 
 /// Whether `part`, in lower case, is somewhere in `text`.
-fn has_part(text: &str, part: &[u8]) -> bool {
+pub(super) fn has_part(text: &str, part: &[u8]) -> bool {
     let text = text.as_bytes();
     part.is_empty() || text.windows(part.len()).any(|window| window.eq_ignore_ascii_case(part))
 }
@@ -215,6 +219,20 @@ pub(crate) fn value_text(value: &serde_json::Value) -> String {
     match value {
         serde_json::Value::String(text) => text.clone(),
         other => other.to_string(),
+    }
+}
+
+/// Key and value, as they are compared, of each entry of a JSON object; nothing if the text is empty.
+pub(crate) fn each_entry(json: &str, mut visit: impl FnMut(&str, &str)) {
+    if json.is_empty() {
+        return;
+    }
+    let entries: serde_json::Map<String, serde_json::Value> = serde_json::from_str(json).unwrap_or_default();
+    for (key, value) in &entries {
+        match value {
+            serde_json::Value::String(text) => visit(key, text),
+            other => visit(key, &other.to_string()),
+        }
     }
 }
 
@@ -264,8 +282,8 @@ fn invalid(field: LogField, wanted: &str) -> Error {
     Error::new(ErrorKind::Invalid, format!("the filter on {field:?} must be compared with {wanted}"))
 }
 
-/// Tells of which kind a field is.
-const EMPTY: Head<'static> = Head {
+/// Tells of which kind a field is; what a head that is known in part is made of.
+pub(super) const EMPTY: Head<'static> = Head {
     id: Uuid::nil(),
     created_at_ms: 0,
     account: "",

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
-use super::{Entry, RetentionOf, Strategy, payload_size};
+use super::{Bodies, Entry, RetentionOf, Strategy};
 use crate::{
+    Outcome,
     bytes::number,
-    packed::{self, Figures, Key, gateway_names, gateway_of, key_of, read_figures, read_key},
+    packed::{self, Figures, ending_of, gateway_names, gateway_of, key_of, read_figures},
     page::{Page, Place, compress},
     sqlite::Stored,
     totals::{Total, put_series},
@@ -78,10 +79,10 @@ impl Builder {
             let head = entry.packed.head();
             let read = || {
                 let key = key_of(head)?;
-                Some((key, read_key(key)?, gateway_of(key)?, read_figures(head)?))
+                Some((key, ending_of(key)?, gateway_of(key)?, read_figures(head)?))
             };
-            let Some((key, fields, gateway, figures)) = read() else { continue };
-            self.add_to_totals(&mut batch.totals, key, &fields, &figures);
+            let Some((key, ending, gateway, figures)) = read() else { continue };
+            self.add_to_totals(&mut batch.totals, key, ending, &figures);
             batch.latest_ms = batch.latest_ms.max(figures.created_at_ms);
             let open = self.gateway(gateway, stored, retention);
             if self.open[open].room == 0 {
@@ -90,7 +91,7 @@ impl Builder {
             }
             let bodies = self.add_bodies(open, &entry);
             let open = &mut self.open[open];
-            let read = (head, &figures, fields.outcome);
+            let read = (head, &figures, ending.0);
             open.part.page.push_read(batch.records as i64, read, entry.packed.details(), bodies);
             open.room -= 1;
             batch.records += 1;
@@ -123,14 +124,17 @@ impl Builder {
 
     /// Puts the bodies into the gateway's block and says where they are.
     fn add_bodies(&mut self, open: usize, entry: &Entry) -> Option<Place> {
-        let payload = entry.payload.as_ref()?;
+        let size = entry.payload_size()?;
         let open = &mut self.open[open];
-        if !open.raw.is_empty() && open.raw.len() + payload_size(payload) > BLOCK_BYTES {
+        if !open.raw.is_empty() && open.raw.len() + size > BLOCK_BYTES {
             open.part.bodies.push(compress(&open.raw, &mut self.compressed));
             open.raw.clear();
         }
         let place = Place { block: open.part.bodies.len() as i64, offset: open.raw.len() };
-        packed::pack_bodies(&mut open.raw, payload);
+        match &entry.bodies {
+            Bodies::Apart(payload) => packed::pack_bodies(&mut open.raw, payload),
+            Bodies::Behind(_) | Bodies::None => open.raw.extend_from_slice(entry.packed.bodies()),
+        }
         Some(place)
     }
 
@@ -157,7 +161,7 @@ impl Builder {
         &mut self,
         totals: &mut Vec<(i64, Vec<u8>, Total)>,
         key: &[u8],
-        fields: &Key<'_>,
+        (outcome, cached): (Outcome, bool),
         figures: &Figures<'_>,
     ) {
         let minute = figures.created_at_ms.div_euclid(60_000);
@@ -165,7 +169,7 @@ impl Builder {
         if !totals.get(self.last_total).is_some_and(same) {
             self.last_total = self.total(totals, minute, key, None);
         }
-        totals[self.last_total].2.add(fields.outcome, fields.cached, figures);
+        totals[self.last_total].2.add(outcome, cached, figures);
         if figures.metadata.is_empty() {
             return;
         }
@@ -178,7 +182,7 @@ impl Builder {
                 &value[..value.floor_char_boundary(LABEL_BYTES)],
             );
             let at = self.total(totals, minute, key, Some(label));
-            totals[at].2.add(fields.outcome, fields.cached, figures);
+            totals[at].2.add(outcome, cached, figures);
         }
     }
 

@@ -23,6 +23,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use crossbeam_queue::ArrayQueue;
 
 pub(crate) use self::batch::{Batch, Part};
@@ -77,6 +78,9 @@ pub struct JournalOptions {
     pub commit_records: usize,
     /// Most bytes the log's file may grow to; beyond it the store is full. `None`: as far as the disk goes.
     pub max_file_bytes: Option<u64>,
+    /// Full pages of a gateway that are summed up together for searches, at most 64. Fewer: less is read of what is
+    /// new, more of what is old.
+    pub pages_in_chapter: usize,
     pub retention: RetentionOf,
 }
 
@@ -89,6 +93,7 @@ impl Default for JournalOptions {
             commit_interval: Duration::from_millis(50),
             commit_records: 1_000,
             max_file_bytes: None,
+            pages_in_chapter: 64,
             retention: Arc::new(|_, _| Retention::default()),
         }
     }
@@ -104,6 +109,7 @@ impl fmt::Debug for JournalOptions {
             .field("commit_interval", &self.commit_interval)
             .field("commit_records", &self.commit_records)
             .field("max_file_bytes", &self.max_file_bytes)
+            .field("pages_in_chapter", &self.pages_in_chapter)
             .finish_non_exhaustive()
     }
 }
@@ -152,11 +158,11 @@ impl Journal {
             shared.dropped_records.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        let packed = Packed::of(&record);
-        drop(record);
         let payload = payload.filter(|payload| shared.make_room(payload_size(payload)));
+        let entry = Entry::new(&record, payload);
+        drop(record);
         shared.pushed.fetch_add(1, Ordering::Relaxed);
-        if let Some(oldest) = shared.queue.force_push(Box::new(Entry { packed, payload })) {
+        if let Some(oldest) = shared.queue.force_push(Box::new(entry)) {
             shared.drop_record(&oldest);
         }
         // Either the writer sees the record before it parks, or we see that it has parked.
@@ -248,11 +254,61 @@ impl Drop for Journal {
     }
 }
 
+/// Bodies up to this size are copied by whoever pushes them, together right behind their record: a small slice would keep
+/// a whole read buffer alive until the log is written. Larger ones are shared with the connection's buffers.
+const SHARED_FROM: usize = 32 << 10;
+
 /// One push: the record as bytes, so that one buffer changes hands instead of some twenty.
 #[derive(Debug)]
 struct Entry {
     packed: Packed,
-    payload: Option<Payload>,
+    bodies: Bodies,
+}
+
+/// Where the bodies of a push are.
+#[derive(Debug)]
+enum Bodies {
+    None,
+    /// Behind the record; so many bytes.
+    Behind(usize),
+    Apart(Payload),
+}
+
+impl Entry {
+    fn new(record: &LogRecord, payload: Option<Payload>) -> Self {
+        match payload {
+            None => Self { packed: Packed::of(record), bodies: Bodies::None },
+            Some(mut payload) if payload_size(&payload) > SHARED_FROM => {
+                for body in [&mut payload.request, &mut payload.response] {
+                    if body.len() <= SHARED_FROM {
+                        *body = Bytes::copy_from_slice(body);
+                    }
+                }
+                Self { packed: Packed::of(record), bodies: Bodies::Apart(payload) }
+            }
+            Some(payload) => Self {
+                packed: Packed::with_bodies(record, Some(&payload)),
+                bodies: Bodies::Behind(payload_size(&payload)),
+            },
+        }
+    }
+
+    /// Bytes of bodies; `None` if there are no bodies, not even empty ones.
+    fn payload_size(&self) -> Option<usize> {
+        match &self.bodies {
+            Bodies::None => None,
+            Bodies::Behind(size) => Some(*size),
+            Bodies::Apart(payload) => Some(payload_size(payload)),
+        }
+    }
+
+    /// Gives up the bodies; returns how large they were.
+    fn drop_payload(&mut self) -> Option<usize> {
+        let size = self.payload_size()?;
+        self.bodies = Bodies::None;
+        self.packed.drop_bodies();
+        Some(size)
+    }
 }
 
 fn payload_size(payload: &Payload) -> usize {
@@ -322,13 +378,13 @@ impl Shared {
         false
     }
 
-    fn drop_payload(&self, payload: &Payload) {
-        self.payload_bytes.fetch_sub(payload_size(payload), Ordering::Relaxed);
+    fn drop_payload(&self, size: usize) {
+        self.payload_bytes.fetch_sub(size, Ordering::Relaxed);
         self.dropped_payloads.fetch_add(1, Ordering::Relaxed);
     }
 
     fn drop_record(&self, entry: &Entry) {
-        entry.payload.iter().for_each(|payload| self.drop_payload(payload));
+        entry.payload_size().into_iter().for_each(|size| self.drop_payload(size));
         self.dropped_records.fetch_add(1, Ordering::Relaxed);
         self.dropped_pushed.fetch_add(1, Ordering::Relaxed);
     }

@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Batch, Entry, JournalOptions, Shared, batch::Builder, payload_size};
+use super::{Batch, Entry, JournalOptions, Shared, batch::Builder};
 use crate::{
     Result, Store,
     sqlite::{LogWriter, Stored},
@@ -105,6 +105,10 @@ impl Writer {
         let mut idle = 0;
         let mut flushed = 0;
         let mut noticed = 0;
+        // A log of an older version is brought up to date now, not at the first record: readers wait for it.
+        if self.store.log_database().path().exists() {
+            self.database = self.open().ok();
+        }
         loop {
             self.wait_for_tick(noticed);
             let closing = self.shared.closing.load(Ordering::SeqCst);
@@ -162,7 +166,7 @@ impl Writer {
     fn drain(&mut self) {
         while let Some(entry) = self.shared.queue.pop() {
             self.shared.followers.tell(&entry.packed);
-            self.backlog_payload_bytes += entry.payload.as_ref().map_or(0, payload_size);
+            self.backlog_payload_bytes += entry.payload_size().unwrap_or(0);
             self.backlog.push_back(entry);
             if self.backlog.len() > self.options.capacity_records {
                 self.drop_oldest();
@@ -172,7 +176,7 @@ impl Writer {
 
     fn drop_oldest(&mut self) {
         if let Some(entry) = self.backlog.pop_front() {
-            self.backlog_payload_bytes -= entry.payload.as_ref().map_or(0, payload_size);
+            self.backlog_payload_bytes -= entry.payload_size().unwrap_or(0);
             self.shared.drop_record(&entry);
         }
     }
@@ -185,9 +189,9 @@ impl Writer {
             if self.backlog_payload_bytes <= allowed {
                 return;
             }
-            if let Some(payload) = entry.payload.take() {
-                self.backlog_payload_bytes -= payload_size(&payload);
-                self.shared.drop_payload(&payload);
+            if let Some(size) = entry.drop_payload() {
+                self.backlog_payload_bytes -= size;
+                self.shared.drop_payload(size);
             }
         }
     }
@@ -197,10 +201,10 @@ impl Writer {
             tracing::warn!("the log's file was moved or deleted; starting a new one");
             self.database = None;
         }
-        let database = match &mut self.database {
-            Some(database) => database,
-            closed => closed.insert(self.store.log_database().writer(self.options.max_file_bytes)?),
-        };
+        if self.database.is_none() {
+            self.database = Some(self.open()?);
+        }
+        let Some(database) = &mut self.database else { return Ok(()) };
         let batch = match &mut self.pending {
             Some(batch) => batch,
             none => none.insert(take_batch(
@@ -226,6 +230,11 @@ impl Writer {
             self.shared.followers.wake();
         }
         Ok(())
+    }
+
+    fn open(&self) -> Result<LogWriter> {
+        let JournalOptions { max_file_bytes, pages_in_chapter, .. } = self.options;
+        self.store.log_database().writer(max_file_bytes, pages_in_chapter)
     }
 
     fn recovered(&mut self) {
@@ -303,7 +312,7 @@ fn take_batch(
     taken: impl FnOnce(usize),
 ) -> Batch {
     let count = backlog.len().min(options.commit_records.max(1));
-    let bytes = backlog.iter().take(count).filter_map(|entry| entry.payload.as_ref()).map(payload_size).sum();
+    let bytes = backlog.iter().take(count).filter_map(|entry| entry.payload_size()).sum();
     let batch = builder.build(backlog.drain(..count), stored, &options.retention);
     taken(bytes);
     batch

@@ -1,13 +1,17 @@
 //! Reading on from a place, and the places exports have come to.
 
-use std::{cmp::Reverse, collections::BinaryHeap};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
+};
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::{
     Failure, count,
-    log_reader::{annotation, annotations, bodies, merge, sources},
+    log_reader::{annotation, annotations, bodies, merge},
     pages::{self, LoadedPage, PageRow},
+    search::sources,
 };
 use crate::{
     ErrorKind, LogEntry, LogFilter, LogPlace, LogRecord, LogSlice, LogStretch, Payload,
@@ -35,7 +39,7 @@ pub(super) fn after(
 ) -> Result<LogStretch, Failure> {
     let filter = LogFilter { conditions: wanted.conditions.clone(), ..LogFilter::default() };
     let compiled = Compiled::new(&filter)?;
-    let notes = if compiled.needs_annotations() { annotations(connection)? } else { None };
+    let notes = if compiled.needs_annotations() { annotations(connection)? } else { BTreeMap::new() };
     let mut records = Records::new(connection, wanted.with_bodies)?;
     let mut stretch = LogStretch { reached: place, ..LogStretch::default() };
     let mut next = Next::new(connection, place, wanted)?;
@@ -54,7 +58,7 @@ pub(super) fn after(
             stretch.unreadable += 1;
             continue;
         };
-        if !compiled.matches(&head, notes.as_ref().and_then(|notes| notes.get(&head.id))) {
+        if !compiled.matches(&head, notes.get(&head.id)) {
             continue;
         }
         let details = details.get(frame.details.clone()).unwrap_or_default();
@@ -76,7 +80,7 @@ pub(super) fn behind(connection: &Connection, place: LogPlace, wanted: &LogSlice
     for source in wanted_sources(connection, wanted)? {
         behind += connection
             .prepare_cached(
-                "SELECT ifnull(sum(records), 0) FROM page WHERE source = ? AND sealed IN (0, 1) AND last_seq > ?",
+                "SELECT ifnull(sum(records), 0) FROM page WHERE source = ? AND sealed IN (0, 1, 2) AND last_seq > ?",
             )?
             .query_row([source, place.0], |row| count(row, 0))?;
         // The page the place is in counted in full.

@@ -11,9 +11,10 @@ use uuid::Uuid;
 
 use super::{
     Failure, FileId, LogWriter, exports, file_id, log_editor,
-    log_reader::{self, Records, Search},
+    log_reader::{self, Records},
     open_readable, open_writable,
     schema::LOG,
+    search::Search,
     total_reader,
 };
 use crate::{
@@ -41,8 +42,8 @@ impl Log {
         &self.path
     }
 
-    pub(crate) fn writer(&self, max_bytes: Option<u64>) -> Result<LogWriter> {
-        LogWriter::open(&self.path, max_bytes)
+    pub(crate) fn writer(&self, max_bytes: Option<u64>, pages_in_chapter: usize) -> Result<LogWriter> {
+        LogWriter::open(&self.path, max_bytes, pages_in_chapter)
     }
 
     // Reading

@@ -6,9 +6,10 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 use uuid::Uuid;
 
 use super::{
-    Failure, exports,
-    log_reader::{Records, Search, Spot, bodies, find_one},
+    Failure, chapters, exports,
+    log_reader::{Records, Spot, bodies, find_one},
     pages::{self, LoadedPage},
+    search::Search,
     total_writer::{LEVELS, TotalWriter, level_of},
 };
 use crate::{
@@ -54,6 +55,7 @@ pub(super) fn delete(connection: &mut Connection, filter: &LogFilter) -> Result<
         doomed.entry(source).or_default().insert(seq);
     }
     let (mut deleted, mut buffer) = (0, Vec::new());
+    let mut chapters = BTreeSet::new();
     for (source, mut seqs) in doomed {
         while !seqs.is_empty() {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -67,6 +69,7 @@ pub(super) fn delete(connection: &mut Connection, filter: &LogFilter) -> Result<
                     seqs.clear();
                     break;
                 };
+                chapters.extend(chapters::holding(&transaction, &row)?);
                 let page = pages::load(&transaction, row)?;
                 looked_at += page.frames.len().max(1);
                 gone += delete_from_page(&transaction, &page, &seqs, &mut buffer)?;
@@ -79,6 +82,11 @@ pub(super) fn delete(connection: &mut Connection, filter: &LogFilter) -> Result<
             transaction.commit()?;
             deleted += gone;
         }
+    }
+    for chapter in chapters {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        chapters::renew(&transaction, chapter, &mut buffer)?;
+        transaction.commit()?;
     }
     Ok(deleted)
 }
@@ -110,9 +118,12 @@ fn delete_from_page(
     }
     // All of its blocks go with it one day, also those that only deleted records used.
     anew.zone.bodies = page.row.zone.bodies;
+    // What it is known by, to its chapter too.
+    anew.zone.last_seq = page.row.zone.last_seq;
     pages::remove(transaction, &page.row)?;
     let zone = anew.zone.clone();
-    pages::insert(transaction, page.row.source, &zone, &anew, page.row.sealed.then_some(buffer))?;
+    pages::insert(transaction, page.row.source, &zone, &anew, page.row.stage, buffer)?;
+    chapters::thin_out(transaction, &page.row, false)?;
     Ok(gone.len() as u64)
 }
 

@@ -9,14 +9,17 @@ use std::{
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::{
-    Failure, FileId, count, exports, file_id, open_writable, pages, retention,
+    Failure, FileId, chapters, count, exports, file_id, open_writable,
+    pages::{self, Stage},
+    retention,
     schema::{LOG, SEQ_SHIFT},
     total_writer::TotalWriter,
 };
 use crate::{
     Result,
+    chapter::MOST_PAGES,
     journal::{Batch, ExportPlaces, Part, RetentionOf},
-    page::{Page, Place, frames},
+    page::{Page, Zone, frames},
 };
 
 /// Short: the journal waits in memory, where it goes on emptying its queue.
@@ -46,6 +49,7 @@ pub(crate) struct LogWriter {
     /// `PRAGMA data_version`: changes when somebody else changed the log.
     data_version: i64,
     buffer: Vec<u8>,
+    pages_in_chapter: usize,
     wants_to_trim: bool,
     upkeep_at: Instant,
 }
@@ -57,12 +61,14 @@ pub(crate) struct Stored {
     pub(super) number: i64,
     unsealed_pages: usize,
     unsealed_bytes: usize,
+    /// Sealed, and in no chapter yet.
+    unbound_pages: usize,
     next_block: i64,
     changed: bool,
 }
 
 impl LogWriter {
-    pub(super) fn open(path: &Path, max_bytes: Option<u64>) -> Result<Self> {
+    pub(super) fn open(path: &Path, max_bytes: Option<u64>, pages_in_chapter: usize) -> Result<Self> {
         let connection = open_writable(path, &LOG, BUSY)?;
         let prepare = || -> Result<_, Failure> {
             // Synced at each commit: with WAL that is one fsync per interval, and a power cut takes no record that
@@ -89,6 +95,7 @@ impl LogWriter {
             totals: TotalWriter::default(),
             data_version: i64::MIN,
             buffer: Vec::new(),
+            pages_in_chapter: pages_in_chapter.clamp(1, MOST_PAGES),
             wants_to_trim: true,
             upkeep_at: Instant::now(),
         })
@@ -135,7 +142,7 @@ impl LogWriter {
         limits: &RetentionOf,
     ) -> Result<(), Failure> {
         let upkeep = self.upkeep_at <= Instant::now();
-        let Self { connection, sources, last_seq, totals, data_version, buffer, .. } = self;
+        let Self { connection, sources, last_seq, totals, data_version, buffer, pages_in_chapter, .. } = self;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         refresh(&transaction, sources, last_seq, totals, data_version)?;
         // Above all others, and not before any time in the batch.
@@ -155,6 +162,7 @@ impl LogWriter {
         exports::note(&transaction, places)?;
         let slice = TRIM_SLICE + batch.records;
         let mut more = retention::trim(&transaction, sources, limits, slice, upkeep)?;
+        more |= bind(&transaction, sources, *pages_in_chapter, buffer)?;
         if upkeep {
             more |= totals.thin_out(&transaction)?;
         }
@@ -184,9 +192,13 @@ impl Stored {
     /// Takes note that a page is gone.
     pub(super) fn lose_page(&mut self, row: &pages::PageRow) {
         self.lose(row.zone.records);
-        if !row.sealed {
-            self.unsealed_pages = self.unsealed_pages.saturating_sub(1);
-            self.unsealed_bytes = self.unsealed_bytes.saturating_sub(row.size);
+        match row.stage {
+            Stage::Open => {
+                self.unsealed_pages = self.unsealed_pages.saturating_sub(1);
+                self.unsealed_bytes = self.unsealed_bytes.saturating_sub(row.size);
+            }
+            Stage::Sealed => self.unbound_pages = self.unbound_pages.saturating_sub(1),
+            Stage::Bound => {}
         }
     }
 }
@@ -210,18 +222,20 @@ fn refresh(
         "SELECT key, number, records,
             (SELECT count(*) FROM page WHERE source = number AND sealed = 0),
             (SELECT ifnull(sum(size), 0) FROM page WHERE source = number AND sealed = 0),
+            (SELECT count(*) FROM page WHERE source = number AND sealed = 1),
             (SELECT max(bodies.number) FROM bodies
              WHERE bodies.number BETWEEN source.number << 40 AND (source.number + 1 << 40) - 1)
          FROM source",
     )?;
     let rows = statement.query_map([], |row| {
         let number: i64 = row.get(1)?;
-        let last_block: Option<i64> = row.get(5)?;
+        let last_block: Option<i64> = row.get(6)?;
         let stored = Stored {
             records: count(row, 2)?,
             number,
             unsealed_pages: count(row, 3)? as usize,
             unsealed_bytes: count(row, 4)? as usize,
+            unbound_pages: count(row, 5)? as usize,
             next_block: last_block.unwrap_or(number << 40) + 1,
             changed: false,
         };
@@ -265,30 +279,47 @@ fn write_part(
     if !seal {
         stored.unsealed_pages += 1;
         stored.unsealed_bytes += size;
-        return Ok(pages::insert(transaction, stored.number, &zone, &part.page, None)?);
+        return Ok(pages::insert(transaction, stored.number, &zone, &part.page, Stage::Open, buffer)?);
     }
+    stored.unbound_pages += 1;
     if stored.unsealed_pages == 0 {
-        return Ok(pages::insert(transaction, stored.number, &zone, &part.page, Some(buffer))?);
+        return Ok(pages::insert(transaction, stored.number, &zone, &part.page, Stage::Sealed, buffer)?);
     }
-    let older = pages::unsealed(transaction, stored.number)?;
+    let older = pages::of_stage(transaction, stored.number, Stage::Open, usize::MAX)?;
     let mut page = Page::new(older.first().map_or(zone.bodies.0, |row| row.zone.bodies.0));
     for row in older {
         pages::append(transaction, row.clone(), &mut page)?;
         pages::remove(transaction, &row)?;
     }
-    append_part(&mut page, part, base, first_block);
+    append_part(&mut page, part, &zone, first_block);
     (stored.unsealed_pages, stored.unsealed_bytes) = (0, 0);
     let zone = page.zone.clone();
-    Ok(pages::insert(transaction, stored.number, &zone, &page, Some(buffer))?)
+    Ok(pages::insert(transaction, stored.number, &zone, &page, Stage::Sealed, buffer)?)
 }
 
-fn append_part(page: &mut Page, part: &Part, base: i64, first_block: i64) {
-    let zone = &part.page.zone;
-    for frame in
-        frames(&part.page.heads, zone.first_seq + base, zone.bodies.0 + first_block).unwrap_or_default()
-    {
+/// Puts pages of one source into a chapter, if they are enough. True if there are more to be.
+fn bind(
+    transaction: &Transaction<'_>,
+    sources: &mut HashMap<Vec<u8>, Stored>,
+    pages_in_chapter: usize,
+    buffer: &mut Vec<u8>,
+) -> Result<bool, Failure> {
+    let enough = |stored: &Stored| stored.unbound_pages >= pages_in_chapter;
+    let Some(stored) = sources.values_mut().find(|stored| enough(stored)) else { return Ok(false) };
+    stored.unbound_pages = match chapters::bind(transaction, stored.number, pages_in_chapter, buffer)? {
+        true => stored.unbound_pages - pages_in_chapter,
+        // There were fewer than we thought.
+        false => 0,
+    };
+    Ok(sources.values().any(enough))
+}
+
+/// `zone`: of the part, as it is numbered in the log.
+fn append_part(page: &mut Page, part: &Part, zone: &Zone, first_block: i64) {
+    page.widen(zone);
+    let first_block = part.page.zone.bodies.0 + first_block;
+    for frame in frames(&part.page.heads, zone.first_seq, first_block).unwrap_or_default() {
         let (head, details) = (&part.page.heads[frame.head], &part.page.details[frame.details]);
-        let bodies: Option<Place> = frame.bodies;
-        page.push(frame.seq, head, details, bodies);
+        page.put(frame.seq, head, details, frame.bodies);
     }
 }

@@ -2,9 +2,9 @@
 //!
 //! * `settings`: tokens, sealed keys, gateways; `managed`: custom providers, routes, documents
 //! * `log`: the log's file and its connections; behind it
-//!   * `pages`: pages as rows
+//!   * `pages`: pages as rows; `chapters`: what sums them up
 //!   * `log_writer`: one commit of the journal; `total_writer` adds its totals, `retention` deletes
-//!   * `log_reader`: records by filter; `total_reader`: sums and percentiles by group
+//!   * `search`: where records are, by filter; `log_reader`: those in full; `total_reader`: sums and percentiles
 //!   * `log_editor`: notes, corrections, deleting by filter
 //!   * `exports`: reading on from a place, and the places exports have come to
 //! * `leases`: what limits have used
@@ -14,6 +14,7 @@
 
 pub(crate) mod backup;
 mod cache;
+mod chapters;
 mod check;
 mod exports;
 mod leases;
@@ -25,6 +26,7 @@ mod managed;
 mod pages;
 mod retention;
 mod schema;
+mod search;
 mod settings;
 mod total_reader;
 mod total_writer;

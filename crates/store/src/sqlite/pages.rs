@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use uuid::Uuid;
 
-use super::{Failure, count, damaged, exports};
+use super::{Failure, chapters, count, damaged, exports};
 use crate::{
     packed::read_figures,
     page::{Frame, Page, Zone, compress, decompress, frames},
@@ -17,7 +17,18 @@ pub(super) struct PageRow {
     /// So many frames at the beginning are deleted.
     pub(super) skip: usize,
     pub(super) size: usize,
-    pub(super) sealed: bool,
+    pub(super) stage: Stage,
+}
+
+/// How far a page has come; what is further is older. The numbers are stored.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Stage {
+    /// As the records came, in plain bytes.
+    Open = 0,
+    /// Merged with its neighbours and compressed.
+    Sealed = 1,
+    /// In a chapter.
+    Bound = 2,
 }
 
 /// A page's heads with its frames, those deleted left out.
@@ -49,19 +60,23 @@ pub(super) fn page_row(row: &Row<'_>) -> rusqlite::Result<PageRow> {
         },
         skip: count(row, 4)? as usize,
         size: count(row, 12)? as usize,
-        sealed: row.get(13)?,
+        stage: match row.get(13)? {
+            0 => Stage::Open,
+            1 => Stage::Sealed,
+            _ => Stage::Bound,
+        },
     })
 }
 
-/// Writes a page of a source, compressed if it is to be sealed.
+/// Writes a page of a source, compressed unless it is open.
 pub(super) fn insert(
     connection: &Connection,
     source: i64,
     zone: &Zone,
     page: &Page,
-    seal: Option<&mut Vec<u8>>,
+    stage: Stage,
+    buffer: &mut Vec<u8>,
 ) -> rusqlite::Result<()> {
-    let sealed = seal.is_some();
     connection
         .prepare_cached(
             "INSERT INTO page VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
@@ -79,17 +94,14 @@ pub(super) fn insert(
             zone.bodies.0,
             zone.bodies.1,
             page.size() as i64,
-            sealed,
+            stage as i64,
         ])?;
     let mut insert = connection.prepare_cached("INSERT INTO page_data VALUES (?, ?, ?)")?;
-    match seal {
-        Some(buffer) => {
-            let heads = compress(&page.heads, buffer);
-            insert.execute(params![zone.last_seq, heads, compress(&page.details, buffer)])?;
-        }
-        None => {
-            insert.execute(params![zone.last_seq, page.heads, page.details])?;
-        }
+    if stage == Stage::Open {
+        insert.execute(params![zone.last_seq, page.heads, page.details])?;
+    } else {
+        let heads = compress(&page.heads, buffer);
+        insert.execute(params![zone.last_seq, heads, compress(&page.details, buffer)])?;
     }
     Ok(())
 }
@@ -111,7 +123,7 @@ fn data(connection: &Connection, row: &PageRow, sql: &str) -> Result<Vec<u8>, Fa
     let mut rows = statement.query([row.zone.last_seq])?;
     let found = rows.next()?.ok_or_else(|| damaged(&format!("page {}", row.zone.last_seq)))?;
     let data = found.get_ref(0)?.as_blob().unwrap_or_default();
-    if !row.sealed {
+    if row.stage == Stage::Open {
         return Ok(data.to_vec());
     }
     decompress(data).ok_or_else(|| damaged(&format!("page {}", row.zone.last_seq)))
@@ -121,30 +133,65 @@ fn data(connection: &Connection, row: &PageRow, sql: &str) -> Result<Vec<u8>, Fa
 pub(super) fn append(connection: &Connection, row: PageRow, page: &mut Page) -> Result<(), Failure> {
     let details = details(connection, &row)?;
     let loaded = load(connection, row)?;
+    // Of one that has lost records the bounds tell too much.
+    let is_whole = loaded.row.skip == 0;
+    if is_whole {
+        page.widen(&loaded.row.zone);
+    }
     for frame in &loaded.frames {
         let details = details.get(frame.details.clone()).unwrap_or_default();
-        page.push(frame.seq, &loaded.heads[frame.head.clone()], details, frame.bodies);
+        let head = &loaded.heads[frame.head.clone()];
+        match is_whole {
+            true => page.put(frame.seq, head, details, frame.bodies),
+            false => page.push(frame.seq, head, details, frame.bodies),
+        }
     }
     Ok(())
 }
 
-/// The pages of a source that are not sealed yet, in order.
-pub(super) fn unsealed(connection: &Connection, source: i64) -> rusqlite::Result<Vec<PageRow>> {
-    let sql = format!("SELECT {PAGE_COLUMNS} FROM page WHERE source = ? AND sealed = 0 ORDER BY last_seq");
-    connection.prepare_cached(&sql)?.query_map([source], page_row)?.collect()
+/// The first pages of a source that have come so far, in order.
+pub(super) fn of_stage(
+    connection: &Connection,
+    source: i64,
+    stage: Stage,
+    limit: usize,
+) -> rusqlite::Result<Vec<PageRow>> {
+    let sql =
+        format!("SELECT {PAGE_COLUMNS} FROM page WHERE source = ? AND sealed = ? ORDER BY last_seq LIMIT ?");
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    connection.prepare_cached(&sql)?.query_map(params![source, stage as i64, limit], page_row)?.collect()
 }
 
-/// The first page of a source that ends at `seq` or later. Sealed ones are older than the others.
+/// All pages that are in no chapter.
+pub(super) fn loose(connection: &Connection) -> rusqlite::Result<Vec<PageRow>> {
+    let sql = format!(
+        "SELECT {PAGE_COLUMNS} FROM (SELECT number FROM source) CROSS JOIN page
+         ON source = number AND sealed IN ({}, {})",
+        Stage::Open as i64,
+        Stage::Sealed as i64
+    );
+    connection.prepare_cached(&sql)?.query_map([], page_row)?.collect()
+}
+
+/// The page that ends at this number.
+pub(super) fn row(connection: &Connection, last_seq: i64) -> rusqlite::Result<Option<PageRow>> {
+    let sql = format!("SELECT {PAGE_COLUMNS} FROM page WHERE last_seq = ?");
+    connection.prepare_cached(&sql)?.query_row([last_seq], page_row).optional()
+}
+
+/// The first page of a source that ends at `seq` or later.
 pub(super) fn page_at(connection: &Connection, source: i64, seq: i64) -> rusqlite::Result<Option<PageRow>> {
     let sql = format!(
         "SELECT {PAGE_COLUMNS} FROM page WHERE source = ? AND sealed = ? AND last_seq >= ? ORDER BY last_seq LIMIT 1"
     );
     let mut statement = connection.prepare_cached(&sql)?;
-    let sealed = statement.query_row(params![source, true, seq], page_row).optional()?;
-    match sealed {
-        Some(row) => Ok(Some(row)),
-        None => statement.query_row(params![source, false, seq], page_row).optional(),
+    for stage in [Stage::Bound, Stage::Sealed, Stage::Open] {
+        let found = statement.query_row(params![source, stage as i64, seq], page_row).optional()?;
+        if found.is_some() {
+            return Ok(found);
+        }
     }
+    Ok(None)
 }
 
 /// Removes a page's rows; its bodies stay.
@@ -162,6 +209,7 @@ pub(super) fn delete(connection: &Connection, row: &PageRow) -> Result<(), Failu
         forget(connection, &loaded, &loaded.frames)?;
     }
     remove(connection, row)?;
+    chapters::thin_out(connection, row, true)?;
     connection
         .prepare_cached("DELETE FROM bodies WHERE number BETWEEN ? AND ?")?
         .execute([row.zone.bodies.0, row.zone.bodies.1])?;
@@ -181,6 +229,7 @@ pub(super) fn skip(transaction: &Transaction<'_>, row: &PageRow, records: u64) -
     transaction
         .prepare_cached("UPDATE page SET skip = skip + ?1, records = records - ?1 WHERE last_seq = ?2")?
         .execute(params![records as i64, row.zone.last_seq])?;
+    chapters::thin_out(transaction, row, false)?;
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use rusqlite::{Connection, Transaction};
 
-use super::{Failure, log_writer::Stored, pages};
+use super::{Failure, chapters, log_writer::Stored, pages};
 use crate::{
     journal::{RetentionOf, Strategy},
     packed::{gateway_names, read_figures},
@@ -71,6 +71,23 @@ fn delete_before(
     before_ms: i64,
     slice: &mut u64,
 ) -> Result<bool, Failure> {
+    let mut thinned = None;
+    let more = delete_pages_before(transaction, stored, before_ms, slice, &mut thinned)?;
+    // Who deletes by age wants nothing of it to be left. Many records at a time, so this is worth it.
+    if let Some(chapter) = thinned {
+        chapters::renew(transaction, chapter, &mut Vec::new())?;
+    }
+    Ok(more)
+}
+
+/// `thinned`: the last chapter that lost pages.
+fn delete_pages_before(
+    transaction: &Transaction<'_>,
+    stored: &mut Stored,
+    before_ms: i64,
+    slice: &mut u64,
+    thinned: &mut Option<i64>,
+) -> Result<bool, Failure> {
     while let Some(row) = pages::page_at(transaction, stored.number, 0)? {
         if row.zone.first_ms >= before_ms {
             return Ok(false);
@@ -89,6 +106,7 @@ fn delete_before(
         if *slice == 0 {
             return Ok(true);
         }
+        *thinned = chapters::holding(transaction, &row)?;
         pages::delete(transaction, &row)?;
         stored.lose_page(&row);
         *slice = slice.saturating_sub(row.zone.records);

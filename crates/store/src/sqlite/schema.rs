@@ -139,6 +139,7 @@ pub(super) const LOG: Schema = Schema {
         sql(upgrade::FIRST_SCHEMA),
         Migration { sql: PAGES, convert: Some(upgrade::rows_to_pages) },
         sql(EXPORTS),
+        sql(CHAPTERS),
     ],
 };
 
@@ -165,7 +166,7 @@ const PAGES: &str = "
         first_block INTEGER NOT NULL,    -- bodies; the last below the first: none
         last_block  INTEGER NOT NULL,
         size        INTEGER NOT NULL,    -- uncompressed
-        sealed      INTEGER NOT NULL     -- compressed
+        sealed      INTEGER NOT NULL     -- compressed; 2: and in a chapter
     );
     CREATE INDEX page_of_source ON page (source, sealed, last_seq);
     CREATE TABLE page_data (last_seq INTEGER PRIMARY KEY, heads BLOB NOT NULL, details BLOB NOT NULL);
@@ -209,6 +210,30 @@ const EXPORTS: &str = "
         records INTEGER NOT NULL,
         PRIMARY KEY (target, source)
     ) WITHOUT ROWID;
+";
+
+/// Pages of older logs are put into chapters by the journal, some with each commit.
+const CHAPTERS: &str = "
+    -- Sealed pages of one source in succession (see `chapter.rs`), known by its last sequence number. Its pages have
+    -- `sealed` 2.
+    CREATE TABLE chapter (
+        last_seq    INTEGER PRIMARY KEY,
+        source      INTEGER NOT NULL,
+        first_seq   INTEGER NOT NULL,
+        pages       INTEGER NOT NULL,    -- that are left
+        first_ms    INTEGER NOT NULL,
+        last_ms     INTEGER NOT NULL,
+        first_id    BLOB NOT NULL,
+        last_id     BLOB NOT NULL,
+        thinned     INTEGER NOT NULL     -- records were deleted: there is less than the chapter tells
+    );
+    CREATE INDEX chapter_of_source ON chapter (source, last_seq);
+    CREATE TABLE chapter_data (
+        last_seq    INTEGER PRIMARY KEY,
+        outlines    BLOB NOT NULL,
+        vocabulary  BLOB NOT NULL,       -- compressed
+        signatures  BLOB NOT NULL
+    );
 ";
 
 /// What limits have used: few rows, written while requests wait.

@@ -12,7 +12,7 @@ use crate::{
     AnalyticsCondition, AnalyticsOrder, AnalyticsQuery, AnalyticsRow, Bucket, Dimension, Direction, Error,
     ErrorKind, Percentiles,
     packed::Key,
-    totals::{Total, read_series},
+    totals::{Total, label_of_series, read_series},
 };
 
 /// One row per group; percentiles only if wanted, for they are most of the work.
@@ -26,13 +26,12 @@ pub(super) fn analytics(
     let series = groups.of_series(connection, &wanted)?;
     let above = if wanted.label.is_some() { LABELLED } else { 0 };
     let spans = spans(connection, query, above)?;
-    let mut found: HashMap<(i64, usize), Total> = HashMap::new();
+    let mut found = Grouped::default();
     let mut add = |minute: i64, group: usize, packed: &[u8]| {
         let bucket = query
             .bucket
             .map_or(0, |bucket| (minute * 60_000).div_euclid(bucket.length_ms()) * bucket.length_ms());
-        let total = found.entry((bucket, group)).or_default();
-        total.merge_packed(packed, with_percentiles).ok_or_else(|| damaged("a total"))
+        found.total(bucket, group).merge_packed(packed, with_percentiles).ok_or_else(|| damaged("a total"))
     };
     let mut statement = connection.prepare_cached(
         "SELECT bucket, series, data FROM total WHERE level = ? AND bucket >= ? AND bucket < ?",
@@ -40,10 +39,11 @@ pub(super) fn analytics(
     for Span { level, first, end } in &spans {
         let mut rows = statement.query(params![(above + *level) as i64, first, end])?;
         while let Some(row) = rows.next()? {
-            if let Some(group) = series.get(&row.get(1)?) {
+            let number: usize = row.get::<_, i64>(1)?.try_into().unwrap_or(usize::MAX);
+            if let Some(group) = series.get(number).copied().flatten() {
                 add(
                     row.get::<_, i64>(0)? * LEVELS[*level],
-                    *group,
+                    group,
                     row.get_ref(2)?.as_blob().unwrap_or_default(),
                 )?;
             }
@@ -57,8 +57,8 @@ pub(super) fn analytics(
         }
     })?;
     let mut rows: Vec<AnalyticsRow> = found
-        .into_iter()
-        .map(|((bucket, group), total)| AnalyticsRow {
+        .finish()
+        .map(|(bucket, group, total)| AnalyticsRow {
             bucket_ms: query.bucket.map(|_| bucket),
             group: groups.names[group].clone(),
             sums: total.sums,
@@ -107,11 +107,11 @@ impl<'a> Wanted<'a> {
     }
 
     fn group(&self, series: &[u8]) -> Option<Vec<String>> {
-        let (key, entry) = read_series(series)?;
         // A call is in one series by its key, and in one more for each of its metadata entries.
-        if entry.map(|(name, _)| name) != self.label {
+        if label_of_series(series)?.map(|(name, _)| name) != self.label {
             return None;
         }
+        let (key, entry) = read_series(series)?;
         let value = entry.map_or("", |(_, value)| value);
         let holds = |AnalyticsCondition { dimension, negated, values }: &AnalyticsCondition| {
             values.contains(&value_of(dimension, &key, value)) != *negated
@@ -137,21 +137,52 @@ impl Groups {
         })
     }
 
-    /// The group of each series that is wanted.
+    /// The group of each series that is wanted, by the series' number: they are counted from one.
     fn of_series(
         &mut self,
         connection: &Connection,
         wanted: &Wanted<'_>,
-    ) -> Result<HashMap<i64, usize>, Failure> {
-        let mut of = HashMap::new();
+    ) -> Result<Vec<Option<usize>>, Failure> {
+        let mut of = Vec::new();
         let mut statement = connection.prepare_cached("SELECT number, key FROM series")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            if let Some(name) = wanted.group(row.get_ref(1)?.as_blob().unwrap_or_default()) {
-                of.insert(row.get(0)?, self.number(name));
-            }
+            let name = wanted.group(row.get_ref(1)?.as_blob().unwrap_or_default());
+            let number: usize = row.get::<_, i64>(0)?.try_into().unwrap_or_default();
+            of.resize(of.len().max(number + 1), None);
+            of[number] = name.map(|name| self.number(name));
         }
         Ok(of)
+    }
+}
+
+/// Totals by bucket and group. Rows come in the order of their buckets, so the one under way is at hand.
+#[derive(Default)]
+struct Grouped {
+    bucket: i64,
+    totals: Vec<Option<Box<Total>>>,
+    others: HashMap<i64, Vec<Option<Box<Total>>>>,
+}
+
+impl Grouped {
+    fn total(&mut self, bucket: i64, group: usize) -> &mut Total {
+        if bucket != self.bucket {
+            let next = self.others.remove(&bucket).unwrap_or_default();
+            self.others.insert(self.bucket, std::mem::replace(&mut self.totals, next));
+            self.bucket = bucket;
+        }
+        if self.totals.len() <= group {
+            self.totals.resize(group + 1, None);
+        }
+        self.totals[group].get_or_insert_default()
+    }
+
+    fn finish(mut self) -> impl Iterator<Item = (i64, usize, Box<Total>)> {
+        self.others.insert(self.bucket, self.totals);
+        self.others.into_iter().flat_map(|(bucket, totals)| {
+            let totals = totals.into_iter().enumerate();
+            totals.filter_map(move |(group, total)| Some((bucket, group, total?)))
+        })
     }
 }
 

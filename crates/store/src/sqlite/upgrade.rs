@@ -10,7 +10,11 @@ use genesis_wire::Usage;
 use rusqlite::{Connection, Row, Transaction, params};
 use uuid::Uuid;
 
-use super::{Failure, count, damaged, pages, total_writer::TotalWriter};
+use super::{
+    Failure, count, damaged,
+    pages::{self, Stage},
+    total_writer::TotalWriter,
+};
 use crate::{
     LogRecord, Outcome, Payload, Sums,
     bytes::{bytes, number, take, text},
@@ -171,7 +175,7 @@ impl Source {
         let page = std::mem::replace(&mut self.page, Page::new(self.next_block));
         if page.zone.records > 0 {
             let zone = page.zone.clone();
-            pages::insert(connection, self.number, &zone, &page, Some(&mut self.buffer))?;
+            pages::insert(connection, self.number, &zone, &page, Stage::Sealed, &mut self.buffer)?;
         }
         Ok(())
     }

@@ -378,3 +378,35 @@ fn a_damaged_log_does_not_hold_up_the_end() {
     assert_eq!((end.written, end.dropped_records, end.pending), (0, 3, 0));
     assert!(!end.healthy);
 }
+
+/// Small and large, alone and beside each other: some stand behind their record on the way, some apart.
+#[test]
+fn bodies_of_all_sizes_come_back() {
+    let place = Place::new();
+    let store = place.open();
+    let journal = Journal::start(&store, JournalOptions::default());
+    let sizes =
+        [(0, 0), (0, 7), (300, 0), (1_000, 31_000), (500, 40_000), (200_000, 100), (300_000, 300_000)];
+    let body = |number: usize, size: usize| -> Vec<u8> {
+        format!("body {number} ").into_bytes().into_iter().cycle().take(size).collect()
+    };
+    for (number, (request, response)) in sizes.into_iter().enumerate() {
+        let record = record(number as u64);
+        let payload = payload(&record, &body(number, request), &body(number + 10, response));
+        journal.push(record, Some(payload));
+    }
+    assert!(journal.flush(PATIENCE));
+    let check = |left: &[usize]| {
+        for number in left {
+            let (_, payload) = store.log(&id(*number as u64).to_string()).unwrap().unwrap();
+            let (payload, (request, response)) = (payload.unwrap(), sizes[*number]);
+            assert_eq!(payload.request, body(*number, request), "{number}");
+            assert_eq!(payload.response, body(*number + 10, response), "{number}");
+        }
+    };
+    check(&[0, 1, 2, 3, 4, 5, 6]);
+    // Blocks are written anew without the bodies of what is deleted.
+    let doomed = LogFilter::default().is(LogField::Id, id(3).to_string());
+    assert_eq!(store.delete_logs(&doomed).unwrap(), 1);
+    check(&[0, 1, 2, 4, 5, 6]);
+}

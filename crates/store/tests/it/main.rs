@@ -2,6 +2,7 @@
 //!
 //! * `conformance`: what every backend must do; takes a function that opens an empty store
 //! * `cache`: answers on disk: found again, bounded, expired, purged, an ill file
+//! * `chapters`: what sums up many records, through deleting and upgrades
 //! * `journal`: order, bounds, retention, ill stores
 //! * `leases`: what limits have used outlives the process
 //! * `managed`: what the management API keeps
@@ -15,6 +16,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod cache;
+mod chapters;
 mod conformance;
 mod cost;
 mod crash;

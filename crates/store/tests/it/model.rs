@@ -6,8 +6,9 @@ use std::{
 };
 
 use genesis_store::{
-    AnalyticsQuery, Bucket, Dimension, Direction, GroupBy, Journal, JournalOptions, LogCondition, LogField,
-    LogFilter, LogNote, LogOrder, LogRecord, LogValue, Operator, Outcome, UsageQuery,
+    AnalyticsQuery, Bucket, Correction, Dimension, Direction, GroupBy, Journal, JournalOptions, LogCondition,
+    LogField, LogFilter, LogNote, LogOrder, LogRecord, LogValue, Operator, Outcome, Repriced, Store,
+    UsageQuery,
 };
 use genesis_wire::Usage;
 use proptest::{collection::vec, option, prelude::*, sample::select};
@@ -28,6 +29,10 @@ fn records() -> impl Strategy<Value = Vec<LogRecord>> {
             select(vec!["tok_1", "tok_2", ""]),
             option::weighted(0.2, -1i32..=1),
         ),
+        (
+            select(vec!["chat/completions", "compat/chat/completions", "v1/images"]),
+            option::weighted(0.2, option::of(0i64..6)),
+        ),
     );
     vec(one, 0..60)
         .prop_map(|rows| rows.into_iter().enumerate().map(|(number, row)| made(number as u64, row)).collect())
@@ -38,9 +43,11 @@ type Row<'a> = (
     (u16, bool, bool, Option<i64>, u32),
     (Option<(u64, u64)>, i64, &'a str),
     (Option<&'a str>, &'a str, Option<i32>),
+    (&'a str, Option<Option<i64>>),
 );
 
-fn made(number: u64, (names, numbers, more, notes): Row<'_>) -> LogRecord {
+/// A record as it is read in the end: what is noted later and costs that are corrected later are in it.
+fn made(number: u64, (names, numbers, more, notes, last): Row<'_>) -> LogRecord {
     let mut record = record(number);
     record.gateway = names.0.into();
     record.account = if number.is_multiple_of(3) { "acc" } else { "other" }.into();
@@ -61,9 +68,56 @@ fn made(number: u64, (names, numbers, more, notes): Row<'_>) -> LogRecord {
     record.metadata.extend(notes.0.map(|team| ("team".to_owned(), team.into())));
     record.token_id = notes.1.into();
     record.feedback = notes.2;
-    // Large enough that some pages are merged and sealed, and others not yet.
-    record.request_head = "x".repeat(number as usize % 5 * 4_000);
+    record.path = last.0.into();
+    if last.0 != "chat/completions" {
+        record.dialect = None;
+    }
+    if number.is_multiple_of(4) {
+        record.event_id = record.id.to_string();
+    }
+    if let Some(cost) = last.1 {
+        record.repriced = Some(Repriced {
+            at_ms: NOON,
+            original_cost_nano_usd: record.cost_nano_usd,
+            original_price_id: record.price_id.take(),
+            original_price_formula: record.price_formula.take(),
+        });
+        record.cost_nano_usd = cost;
+    }
+    // Large enough that some pages are merged and sealed and put into chapters, and others not yet.
+    record.request_head = "x".repeat(number as usize % 5 * 16_000);
     record
+}
+
+/// Logs the records in several commits, and what came later: notes and other costs.
+fn log(store: &Store, records: &[LogRecord]) {
+    let journal = Journal::start(
+        store,
+        JournalOptions { commit_records: 7, pages_in_chapter: 2, ..Default::default() },
+    );
+    for record in records {
+        let mut pushed = record.clone();
+        if let Some(before) = pushed.repriced.take() {
+            pushed.cost_nano_usd = before.original_cost_nano_usd;
+            pushed.price_id = before.original_price_id;
+            pushed.price_formula = before.original_price_formula;
+        }
+        journal.push(pushed, None);
+    }
+    assert!(journal.flush(PATIENCE));
+    for record in records.iter().filter(|record| record.feedback.is_some()) {
+        let note = LogNote { feedback: record.feedback, ..LogNote::default() };
+        assert!(store.annotate_log(record.id, &note).unwrap());
+    }
+    let corrections = records.iter().filter(|record| record.repriced.is_some()).map(|record| Correction {
+        id: record.id,
+        cost_nano_usd: record.cost_nano_usd,
+        price_id: None,
+        price_formula: None,
+    });
+    store.correct_costs(&Vec::from_iter(corrections), NOON).unwrap();
+    // Whatever is left to be put into chapters.
+    assert!(journal.flush(PATIENCE));
 }
 
 fn conditions() -> impl Strategy<Value = Vec<LogCondition>> {
@@ -84,10 +138,15 @@ fn conditions() -> impl Strategy<Value = Vec<LogCondition>> {
         text(F::Provider, &["openai", ""]),
         text(F::Model, &["gpt-5", "gpt"]),
         text(F::Token, &["tok_2"]),
-        text(F::EventId, &["event-3", "event-11", "1"]),
+        text(F::EventId, &["event-3", "event-11", "1", &id(8).to_string(), &id(9).to_string()]),
         text(F::MetadataKey, &["team", "user"]),
         text(F::MetadataValue, &["a", "c"]),
         text(F::Outcome, &["success", "client_left"]),
+        text(F::Path, &["v1/images", "chat"]),
+        text(F::Error, &["", "Timeout", "time"]),
+        text(F::RequestType, &["chat", "image", ""]),
+        text(F::UserAgent, &["OpenAI/Python 2.8.0", "curl"]),
+        flag(F::CompatibilityMode),
         number(F::Status, 200..202),
         number(F::Cost, 0..4),
         number(F::Duration, 0..4),
@@ -124,6 +183,7 @@ fn filters() -> impl Strategy<Value = LogFilter> {
         LogOrder::CreatedAt,
         LogOrder::Provider,
         LogOrder::Model,
+        LogOrder::ModelType,
         LogOrder::Success,
         LogOrder::Cached,
         LogOrder::Cost,
@@ -174,7 +234,8 @@ fn expected(records: &[LogRecord], filter: &LogFilter) -> Vec<LogRecord> {
 fn by(order: LogOrder, one: &LogRecord, two: &LogRecord) -> Ordering {
     let tokens = |record: &LogRecord| record.usage.map(|usage| (usage.tokens_in(), usage.tokens_out()));
     match order {
-        LogOrder::Recorded | LogOrder::ModelType => Ordering::Equal,
+        LogOrder::Recorded => Ordering::Equal,
+        LogOrder::ModelType => one.kind().cmp(two.kind()),
         LogOrder::CreatedAt => one.created_at_ms.cmp(&two.created_at_ms),
         LogOrder::Provider => one.provider.cmp(&two.provider),
         LogOrder::Model => one.model.cmp(&two.model),
@@ -216,6 +277,11 @@ fn holds(record: &LogRecord, condition: &LogCondition) -> bool {
         F::MetadataKey => entries(|(key, _)| key.clone()),
         F::MetadataValue => entries(|(_, value)| value.as_str().unwrap().to_owned()),
         F::Outcome => text(record.outcome.name()),
+        F::Path => text(&record.path),
+        F::Error => text(&record.error),
+        F::RequestType => text(record.kind()),
+        F::UserAgent => text(&record.user_agent),
+        F::CompatibilityMode => flag(record.path.starts_with("compat/")),
         F::Status => number(Some(record.status.into())),
         F::Cost => number(record.cost_nano_usd),
         F::Duration => number(Some(record.duration_ms.into())),
@@ -261,6 +327,20 @@ fn holds(record: &LogRecord, condition: &LogCondition) -> bool {
     }
 }
 
+fn found_as_expected(store: &Store, records: &[LogRecord], filter: &LogFilter) -> Result<(), TestCaseError> {
+    prop_assert_eq!(store.logs(filter).unwrap(), expected(records, filter), "{:?}", filter);
+    let all = LogFilter { limit: usize::MAX, offset: 0, ..filter.clone() };
+    let matching = expected(records, &all);
+    prop_assert_eq!(store.count(filter).unwrap() as usize, matching.len(), "{:?}", filter);
+    let ranges = store.log_ranges(filter).unwrap();
+    let costs = matching.iter().filter_map(|record| record.cost_nano_usd);
+    let tokens = matching.iter().filter_map(|record| Some(record.usage?.tokens_in() as i64));
+    prop_assert_eq!(ranges.count as usize, matching.len());
+    prop_assert_eq!(ranges.cost_nano_usd, costs.clone().min().zip(costs.max()));
+    prop_assert_eq!(ranges.tokens_in, tokens.clone().min().zip(tokens.max()));
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
 
@@ -268,24 +348,9 @@ proptest! {
     fn filters_and_totals_equal_the_model(records in records(), filters in vec(filters(), 16)) {
         let place = Place::new();
         let store = place.open();
-        // Several commits, so that blocks and sequence numbers have edges.
-        let journal = Journal::start(&store, JournalOptions { commit_records: 7, ..Default::default() });
-        records.iter().for_each(|record| journal.push(record.clone(), None));
-        prop_assert!(journal.flush(PATIENCE));
-        for record in records.iter().filter(|record| record.feedback.is_some()) {
-            let note = LogNote { feedback: record.feedback, ..LogNote::default() };
-            prop_assert!(store.annotate_log(record.id, &note).unwrap());
-        }
-        for filter in &filters {
-            let wanted = expected(&records, filter);
-            prop_assert_eq!(store.logs(filter).unwrap(), wanted, "{:?}", filter);
-            let all = LogFilter { limit: usize::MAX, offset: 0, ..filter.clone() };
-            let matching = expected(&records, &all);
-            prop_assert_eq!(store.count(filter).unwrap() as usize, matching.len(), "{:?}", filter);
-            let ranges = store.log_ranges(filter).unwrap();
-            let costs = matching.iter().filter_map(|record| record.cost_nano_usd);
-            prop_assert_eq!(ranges.count as usize, matching.len());
-            prop_assert_eq!(ranges.cost_nano_usd, costs.clone().min().zip(costs.max()));
+        log(&store, &records);
+        for filter in filters.iter().chain([&LogFilter { limit: 1, ..LogFilter::default() }]) {
+            found_as_expected(&store, &records, filter)?;
         }
         let usage = store.usage(&UsageQuery { group_by: GroupBy::Model, ..Default::default() }).unwrap();
         let mut wanted: BTreeMap<String, (u64, u64, i64)> = BTreeMap::new();
@@ -307,7 +372,9 @@ proptest! {
             left.retain(|record| doomed.iter().all(|other| other.id != record.id));
             let all = LogFilter { direction: Direction::Ascending, limit: usize::MAX, ..LogFilter::default() };
             prop_assert_eq!(&store.logs(&all).unwrap(), &left, "{:?}", &filter);
-            prop_assert_eq!(store.count(&LogFilter::default()).unwrap() as usize, left.len());
+            for filter in &filters[..2] {
+                found_as_expected(&store, &left, filter)?;
+            }
         }
     }
 
@@ -315,9 +382,7 @@ proptest! {
     fn analytics_equal_the_model(records in records(), bucket in select(vec![Bucket::Minute, Bucket::Hour, Bucket::Day])) {
         let place = Place::new();
         let store = place.open();
-        let journal = Journal::start(&store, JournalOptions { commit_records: 7, ..Default::default() });
-        records.iter().for_each(|record| journal.push(record.clone(), None));
-        prop_assert!(journal.flush(PATIENCE));
+        log(&store, &records);
         let query = AnalyticsQuery {
             bucket: Some(bucket),
             group_by: vec![Dimension::Account, Dimension::Model, Dimension::Token, Dimension::Status],

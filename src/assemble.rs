@@ -301,7 +301,7 @@ fn gateway_settings(
 /// Settings somebody made that this version reads, checks and does not act on. A limit one only believes in is worse
 /// than none.
 fn without_effect(gateway: &GatewaySettings) -> Vec<String> {
-    const EFFECTIVE: [&str; 25] = [
+    const EFFECTIVE: [&str; 26] = [
         "authentication",
         "byok_only",
         "cache_invalidate_on_update",
@@ -313,6 +313,7 @@ fn without_effect(gateway: &GatewaySettings) -> Vec<String> {
         "id",
         "log_management",
         "log_management_strategy",
+        "log_max_age",
         "logpush",
         "logpush_public_key",
         "on_disconnect",

@@ -14,6 +14,7 @@ mod management;
 mod process;
 mod provider_page;
 mod readme;
+mod retention;
 mod rooms;
 mod store_faults;
 mod terminal;

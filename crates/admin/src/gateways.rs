@@ -40,10 +40,11 @@ const READ_ONLY: [&str; 8] = [
 ];
 
 /// Settings Cloudflare's clients do not know. They replace a gateway without them and do not mean them to go.
-const OURS: [&str; 8] = [
+const OURS: [&str; 9] = [
     "cache_semantic",
     "cache_stale_if_error",
     "cache_stale_while_revalidate",
+    "log_max_age",
     "on_disconnect",
     "policies",
     "rate_limits",

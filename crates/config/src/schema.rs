@@ -376,6 +376,7 @@ pub fn gateway_settings() -> Value {
                 "log_management_strategy",
                 words("What happens at that number", &["STOP_INSERTING", "DELETE_OLDEST"]),
             ),
+            ("log_max_age", nullable(whole("Seconds a log record is kept; 0 is as long as there is room"))),
             ("logpush", flag("Export logs")),
             (
                 "on_disconnect",

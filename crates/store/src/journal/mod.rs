@@ -77,6 +77,8 @@ pub struct JournalOptions {
     pub commit_records: usize,
     /// Most bytes the log's file may grow to; beyond it the store is full. `None`: as far as the disk goes.
     pub max_file_bytes: Option<u64>,
+    /// How often age, old totals and free space are looked at, also while nothing is logged.
+    pub upkeep_every: Duration,
     pub retention: RetentionOf,
 }
 
@@ -89,6 +91,7 @@ impl Default for JournalOptions {
             commit_interval: Duration::from_millis(50),
             commit_records: 1_000,
             max_file_bytes: None,
+            upkeep_every: Duration::from_secs(60),
             retention: Arc::new(|_, _| Retention::default()),
         }
     }
@@ -104,6 +107,7 @@ impl fmt::Debug for JournalOptions {
             .field("commit_interval", &self.commit_interval)
             .field("commit_records", &self.commit_records)
             .field("max_file_bytes", &self.max_file_bytes)
+            .field("upkeep_every", &self.upkeep_every)
             .finish_non_exhaustive()
     }
 }

@@ -41,8 +41,8 @@ impl Log {
         &self.path
     }
 
-    pub(crate) fn writer(&self, max_bytes: Option<u64>) -> Result<LogWriter> {
-        LogWriter::open(&self.path, max_bytes)
+    pub(crate) fn writer(&self, max_bytes: Option<u64>, upkeep_every: Duration) -> Result<LogWriter> {
+        LogWriter::open(&self.path, max_bytes, upkeep_every)
     }
 
     // Reading

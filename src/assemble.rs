@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use genesis_admin::Declared;
+use genesis_config::policy::Policy;
 use genesis_config::route::Route;
 use genesis_config::{Environment, ExposeSecret, GatewaySettings, Providers};
 use genesis_proxy::{GatewayRoute, Key, Snapshot, SnapshotParts, Token};
-use genesis_store::{CustomProviderRow, KeyRow, RouteRow, Secret, Store, TokenRow};
+use genesis_store::{CustomProviderRow, KeyRow, PolicyRow, RouteRow, Secret, Store, TokenRow};
 
 use crate::home::Settings;
 use crate::printer::Failed;
@@ -29,6 +30,7 @@ pub(crate) struct Stored {
     gateways: Vec<(String, String, serde_json::Value)>,
     custom_providers: Vec<CustomProviderRow>,
     routes: Vec<RouteRow>,
+    policies: Vec<PolicyRow>,
 }
 
 impl Stored {
@@ -57,6 +59,10 @@ impl Stored {
             Ok(routes) => self.routes = routes,
             Err(error) => said("dynamic routes created at run time", error),
         }
+        match store.policies(None) {
+            Ok(policies) => self.policies = policies,
+            Err(error) => said("policies created at run time", error),
+        }
         unread
     }
 
@@ -83,9 +89,11 @@ pub(crate) fn snapshot(
     let providers = with_custom(providers(settings)?, &stored.custom_providers, &mut warnings);
     let mut routes = routes(settings)?;
     add_created(&mut routes, &stored.routes, &providers, block.accounts.is_some(), &mut warnings);
+    let mut gateways = gateway_settings(settings, &stored.gateways, dev, &mut warnings);
+    add_policies(&mut gateways, &stored.policies, settings, &mut warnings);
     let parts = SnapshotParts {
         providers,
-        gateways: gateway_settings(settings, &stored.gateways, dev, &mut warnings),
+        gateways,
         routes,
         accounts: block.accounts.clone(),
         tokens: stored.tokens.iter().filter(|token| token.revoked_at_ms.is_none()).map(token).collect(),
@@ -296,6 +304,30 @@ fn gateway_settings(
         }
     }
     gateways.into_values().collect()
+}
+
+/// Adds the policies that were committed over the API to those of the settings. A gateway of the file serves all accounts
+/// of an install that names some, so no account's policies hold there.
+fn add_policies(
+    gateways: &mut [GatewaySettings],
+    created: &[PolicyRow],
+    settings: &Settings,
+    warnings: &mut Vec<String>,
+) {
+    let block = &settings.file.gateway;
+    for row in created {
+        let Some(fields) = row.in_force() else { continue };
+        let Some(gateway) = gateways.iter_mut().find(|gateway| gateway.id == row.gateway) else { continue };
+        let named = format!("policy {} of gateway `{}`, created at run time,", row.id, row.gateway);
+        if block.accounts.is_some() && block.gateways.contains_key(&row.gateway) {
+            warnings.push(format!("{named} is left out: the gateway is declared for all accounts"));
+            continue;
+        }
+        match Policy::from_json(fields) {
+            Ok(policy) => gateway.policies.push(policy),
+            Err(problem) => warnings.push(format!("{named} is left out: {}", problem.message)),
+        }
+    }
 }
 
 /// Settings somebody made that this version reads, checks and does not act on. A limit one only believes in is worse

@@ -7,10 +7,12 @@ use crate::access::Right;
 use crate::call::{Call, moment};
 use crate::envelope::{Body, Refusal, json_body, one, result_with};
 use crate::logs::{self, item};
+use crate::policies::simulate;
 use crate::query::{PAGE, PER_PAGE_50, PER_PAGE_100};
 use crate::shape::{Param, Shape, param};
 use crate::{
-    analytics, custom_providers, evaluations, gateways, graphql, openapi, provider_configs, routes, tail,
+    analytics, custom_providers, evaluations, gateways, graphql, openapi, policies, provider_configs, routes,
+    tail,
 };
 
 /// One operation.
@@ -34,6 +36,8 @@ pub(crate) enum Answer {
     Page(Shape),
     /// A page of these under `data`, by this name.
     Data(&'static str, Shape),
+    /// In the usual envelope, where `success` says whether all of it was done.
+    Partly(Shape),
     /// An object without `result`, with these fields beside `success`.
     Beside(&'static str, Shape),
     /// Another media type, or JSON in no envelope.
@@ -71,6 +75,10 @@ const VERSION: &str =
     "/client/v4/accounts/{account}/ai-gateway/gateways/{gateway}/routes/{id}/versions/{version}";
 const DEPLOYMENTS: &str =
     "/client/v4/accounts/{account}/ai-gateway/gateways/{gateway}/routes/{id}/deployments";
+const POLICIES: &str = "/client/v4/accounts/{account}/ai-gateway/gateways/{gateway}/policies";
+const POLICY: &str = "/client/v4/accounts/{account}/ai-gateway/gateways/{gateway}/policies/{id}";
+const COMMIT: &str = "/client/v4/accounts/{account}/ai-gateway/gateways/{gateway}/policies/commit";
+const SIMULATE: &str = "/client/v4/accounts/{account}/ai-gateway/gateways/{gateway}/policies/simulate";
 const LOGS: &str = "/client/v4/accounts/{account}/ai-gateway/gateways/{gateway}/logs";
 const TAIL: &str = "/client/v4/accounts/{account}/ai-gateway/gateways/{gateway}/logs/tail";
 const LOG: &str = "/client/v4/accounts/{account}/ai-gateway/gateways/{gateway}/logs/{id}";
@@ -90,7 +98,7 @@ const ORDER: Param = param("order_by", Shape::Prose(64), "`name ASC` or `name DE
 const GATEWAY_SHOWN: Shape = Shape::Described(gateways::schema);
 const TOKEN_SHOWN: Shape = Shape::Map(&Shape::Anything);
 
-use Answer::{Beside, Data, One, Page, Raw};
+use Answer::{Beside, Data, One, Page, Partly, Raw};
 use Right::{Edit, None as Nobody, Read};
 
 type Run = fn(&Call<'_>) -> Result<Response<Body>, Refusal>;
@@ -153,6 +161,14 @@ pub(crate) static ENDPOINTS: &[Endpoint] = &[
     get(VERSION, "Get a version of a route", &[], One(routes::SHOWN), routes::version),
     get(DEPLOYMENTS, "List a route's deployments, newest first", &[PAGE, PER_PAGE_100], Data("deployments", routes::DEPLOYMENT), routes::deployments),
     change(Method::POST, DEPLOYMENTS, "Make a version serve", Some(routes::DEPLOYED), One(routes::SHOWN), routes::deploy),
+    // Policies
+    get(POLICIES, "List policies", &[policies::STAGING], One(Shape::List(&policies::SHOWN)), policies::list),
+    Endpoint { method: Method::POST, path: POLICIES, about: "Create a policy, or a draft of it", right: Edit, query: &[policies::COMMIT], body: Some(policies::CREATED), answer: One(policies::SHOWN), run: policies::create },
+    change(Method::POST, COMMIT, "Put all drafts in force", None, Partly(policies::COMMITTED), policies::commit),
+    Endpoint { method: Method::POST, path: SIMULATE, about: "What policies and drafts say about a request", right: Read, query: &[], body: Some(simulate::ASKED), answer: One(simulate::ANSWERED), run: simulate::simulate },
+    get(POLICY, "Get a policy, or its draft", &[policies::STAGING], One(policies::SHOWN), policies::get),
+    Endpoint { method: Method::PUT, path: POLICY, about: "Change fields of a policy, or draft the change", right: Edit, query: &[policies::COMMIT], body: Some(policies::CHANGED), answer: Beside("committed", Shape::Flag), run: policies::change },
+    change(Method::DELETE, POLICY, "Delete a policy with its draft", None, One(policies::SHOWN), policies::delete),
     // The log. `tail` stands before `{id}`, which it would fit too.
     get(LOGS, "List logs", logs::LIST_QUERY, Page(item::SHOWN), logs::list),
     Endpoint { method: Method::DELETE, path: LOGS, about: "Delete logs", right: Edit, query: logs::DELETE_QUERY, body: None, answer: Beside("deleted", Shape::Whole(0, i64::MAX)), run: logs::delete },

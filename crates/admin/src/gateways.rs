@@ -60,10 +60,10 @@ const HIDDEN: &str = "********";
 pub(crate) struct Known {
     pub(crate) settings: GatewaySettings,
     /// Row of the store; `None`: declared, or of `genesis dev`.
-    account: Option<String>,
-    declared: bool,
-    created_at_ms: i64,
-    modified_at_ms: i64,
+    pub(crate) account: Option<String>,
+    pub(crate) declared: bool,
+    pub(crate) created_at_ms: i64,
+    pub(crate) modified_at_ms: i64,
 }
 
 pub(crate) fn list(call: &Call<'_>) -> Result<Response<Body>, Refusal> {

@@ -6,7 +6,7 @@
 //! * `endpoints`: the table of the management API: path, right, parameters, shapes, handler
 //! * `call`: one request on its way to its handler; `access` says who may, `query` and `shape` read what was sent
 //! * `envelope`: Cloudflare's envelope, errors and pages
-//! * `gateways`, `provider_configs`, `custom_providers`, `routes`, `evaluations`: settings
+//! * `gateways`, `provider_configs`, `custom_providers`, `routes`, `policies`, `evaluations`: settings
 //! * `logs`: the log: filters, records, bodies; `tail`: the log as it happens
 //! * `analytics`: sums in plain JSON and CSV; `graphql`: the same as Cloudflare's dashboards ask for them
 //! * `openapi`: the table described
@@ -24,6 +24,7 @@ pub mod health;
 mod logs;
 pub mod metrics;
 mod openapi;
+mod policies;
 mod provider_configs;
 mod query;
 mod routes;

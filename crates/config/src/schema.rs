@@ -517,7 +517,8 @@ fn rate_limit() -> Value {
     rule
 }
 
-fn policy() -> Value {
+/// A policy as JSON Schema.
+pub fn policy() -> Value {
     let names = |what: &str| json!({ "description": what, "anyOf": [text("A name"), list("Names", text("A name")), { "type": "null" }] });
     let named =
         object("Only these", [("model", names("Models; `*` is a wildcard")), ("provider", names("Slugs"))]);

@@ -4,7 +4,7 @@
 //! * [`token`]: what clients present; kept as hashes
 //! * [`key`]: provider keys; sealed by `seal` under the master key
 //! * [`gateway`]: gateways created at run time
-//! * [`custom_provider`], [`route`], [`document`]: what else the management API keeps
+//! * [`custom_provider`], [`route`], [`policy`], [`document`]: what else the management API keeps
 //! * [`record`]: one exchange as it is logged
 //! * [`journal`]: the only part the request path touches: a queue and the thread that empties it
 //! * [`cache`]: answers kept for repetition: a queue, two threads, an index
@@ -37,6 +37,7 @@ pub mod key;
 pub mod lease;
 mod packed;
 mod page;
+pub mod policy;
 pub mod query;
 pub mod record;
 pub mod route;
@@ -65,6 +66,7 @@ pub use journal::{
 };
 pub use key::{KeyOptions, KeyRow};
 pub use lease::{Lease, Leases};
+pub use policy::PolicyRow;
 pub use query::{GroupBy, LogRanges, UsageQuery, UsageRow};
 pub use record::{Attempt, Fault, LogRecord, Outcome, Payload};
 pub use route::{RouteDeployment, RouteRow, RouteVersion};

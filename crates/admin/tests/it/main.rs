@@ -17,6 +17,7 @@ mod gateways;
 mod graphql;
 mod logs;
 mod metrics;
+mod policies;
 mod provider_configs;
 mod routes;
 mod schema;

@@ -1,14 +1,15 @@
 //! File + environment + store → the snapshot the gateway runs with.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use genesis_admin::Declared;
 use genesis_config::policy::Policy;
 use genesis_config::route::Route;
-use genesis_config::{Environment, ExposeSecret, GatewaySettings, Providers};
-use genesis_proxy::{GatewayRoute, Key, Snapshot, SnapshotParts, Token};
-use genesis_store::{CustomProviderRow, KeyRow, PolicyRow, RouteRow, Secret, Store, TokenRow};
+use genesis_config::{Environment, ExposeSecret, GatewaySettings, HostName, Providers};
+use genesis_proxy::{Domain, GatewayRoute, Key, Snapshot, SnapshotParts, Token};
+use genesis_store::{CustomProviderRow, DomainRow, KeyRow, PolicyRow, RouteRow, Secret, Store, TokenRow};
 
 use crate::home::Settings;
 use crate::printer::Failed;
@@ -31,6 +32,7 @@ pub(crate) struct Stored {
     custom_providers: Vec<CustomProviderRow>,
     routes: Vec<RouteRow>,
     policies: Vec<PolicyRow>,
+    domains: Vec<DomainRow>,
 }
 
 impl Stored {
@@ -62,6 +64,10 @@ impl Stored {
         match store.policies(None) {
             Ok(policies) => self.policies = policies,
             Err(error) => said("policies created at run time", error),
+        }
+        match store.domains() {
+            Ok(domains) => self.domains = domains,
+            Err(error) => said("custom domains created at run time", error),
         }
         unread
     }
@@ -95,6 +101,7 @@ pub(crate) fn snapshot(
         providers,
         gateways,
         routes,
+        domains: domains(settings, &stored.domains),
         accounts: block.accounts.clone(),
         tokens: stored.tokens.iter().filter(|token| token.revoked_at_ms.is_none()).map(token).collect(),
         stored_keys: stored_keys(&stored.keys),
@@ -247,6 +254,7 @@ pub(crate) fn declared(
     let dev_gateways = dev.map(|dev| dev.gateways.iter().cloned().chain(["default".to_owned()]).collect());
     Ok(Declared {
         gateways: block.gateways.clone(),
+        domains: block.domains.clone(),
         written_at_ms,
         accounts: block.accounts.clone(),
         providers: providers(settings)?,
@@ -305,6 +313,22 @@ fn gateway_settings(
     }
     gateways.into_values().collect()
 }
+
+/// Those of the file come before those created over the API.
+fn domains(settings: &Settings, created: &[DomainRow]) -> HashMap<HostName, Domain> {
+    let created = created.iter().filter_map(|row| {
+        let domain = Domain { account: row.account.clone(), gateway: row.gateway.clone() };
+        Some((HostName::parse(&row.hostname).ok()?, domain))
+    });
+    let declared = settings.file.gateway.domains.iter().map(|(name, block)| {
+        let account = block.account.clone().unwrap_or_else(|| UNNAMED_ACCOUNT.to_owned());
+        (name.clone(), Domain { account, gateway: block.gateway.clone() })
+    });
+    created.chain(declared).collect()
+}
+
+/// As in the short forms of paths, which name no account either.
+const UNNAMED_ACCOUNT: &str = "default";
 
 /// Adds the policies that were committed over the API to those of the settings. A gateway of the file serves all accounts
 /// of an install that names some, so no account's policies hold there.

@@ -11,8 +11,8 @@ use crate::policies::simulate;
 use crate::query::{PAGE, PER_PAGE_50, PER_PAGE_100};
 use crate::shape::{Param, Shape, param};
 use crate::{
-    analytics, custom_providers, evaluations, gateways, graphql, openapi, policies, provider_configs, routes,
-    tail,
+    analytics, custom_domains, custom_providers, evaluations, gateways, graphql, openapi, policies,
+    provider_configs, routes, tail,
 };
 
 /// One operation.
@@ -79,6 +79,8 @@ const POLICIES: &str = "/client/v4/accounts/{account}/ai-gateway/gateways/{gatew
 const POLICY: &str = "/client/v4/accounts/{account}/ai-gateway/gateways/{gateway}/policies/{id}";
 const COMMIT: &str = "/client/v4/accounts/{account}/ai-gateway/gateways/{gateway}/policies/commit";
 const SIMULATE: &str = "/client/v4/accounts/{account}/ai-gateway/gateways/{gateway}/policies/simulate";
+const DOMAINS: &str = "/client/v4/accounts/{account}/ai-gateway/gateways/{gateway}/custom-domains";
+const DOMAIN: &str = "/client/v4/accounts/{account}/ai-gateway/gateways/{gateway}/custom-domains/{hostname}";
 const LOGS: &str = "/client/v4/accounts/{account}/ai-gateway/gateways/{gateway}/logs";
 const TAIL: &str = "/client/v4/accounts/{account}/ai-gateway/gateways/{gateway}/logs/tail";
 const LOG: &str = "/client/v4/accounts/{account}/ai-gateway/gateways/{gateway}/logs/{id}";
@@ -169,6 +171,11 @@ pub(crate) static ENDPOINTS: &[Endpoint] = &[
     get(POLICY, "Get a policy, or its draft", &[policies::STAGING], One(policies::SHOWN), policies::get),
     Endpoint { method: Method::PUT, path: POLICY, about: "Change fields of a policy, or draft the change", right: Edit, query: &[policies::COMMIT], body: Some(policies::CHANGED), answer: Beside("committed", Shape::Flag), run: policies::change },
     change(Method::DELETE, POLICY, "Delete a policy with its draft", None, One(policies::SHOWN), policies::delete),
+    // Custom domains
+    get(DOMAINS, "List custom domains", &[PAGE, PER_PAGE_100], Page(custom_domains::SHOWN), custom_domains::list),
+    change(Method::POST, DOMAINS, "Make a host name stand for the gateway", Some(custom_domains::CREATED), One(custom_domains::SHOWN), custom_domains::create),
+    get(DOMAIN, "Get a custom domain", &[], One(custom_domains::SHOWN), custom_domains::get),
+    change(Method::DELETE, DOMAIN, "Delete a custom domain", None, One(custom_domains::SHOWN), custom_domains::delete),
     // The log. `tail` stands before `{id}`, which it would fit too.
     get(LOGS, "List logs", logs::LIST_QUERY, Page(item::SHOWN), logs::list),
     Endpoint { method: Method::DELETE, path: LOGS, about: "Delete logs", right: Edit, query: logs::DELETE_QUERY, body: None, answer: Beside("deleted", Shape::Whole(0, i64::MAX)), run: logs::delete },

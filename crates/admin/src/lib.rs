@@ -6,7 +6,8 @@
 //! * `endpoints`: the table of the management API: path, right, parameters, shapes, handler
 //! * `call`: one request on its way to its handler; `access` says who may, `query` and `shape` read what was sent
 //! * `envelope`: Cloudflare's envelope, errors and pages
-//! * `gateways`, `provider_configs`, `custom_providers`, `routes`, `policies`, `evaluations`: settings
+//! * `gateways`, `provider_configs`, `custom_providers`, `routes`, `policies`, `custom_domains`,
+//!   `evaluations`: settings
 //! * `logs`: the log: filters, records, bodies; `tail`: the log as it happens
 //! * `analytics`: sums in plain JSON and CSV; `graphql`: the same as Cloudflare's dashboards ask for them
 //! * `openapi`: the table described
@@ -14,6 +15,7 @@
 mod access;
 mod analytics;
 mod call;
+mod custom_domains;
 mod custom_providers;
 mod endpoints;
 mod envelope;
@@ -36,7 +38,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use bytes::Bytes;
-use genesis_config::{GatewaySettings, Providers};
+use genesis_config::{DomainBlock, GatewaySettings, HostName, Providers};
 use genesis_store::{Journal, Store};
 use http::{Method, Request, Response, StatusCode};
 
@@ -67,6 +69,8 @@ pub struct Admin {
 pub struct Declared {
     /// By id.
     pub gateways: BTreeMap<String, GatewaySettings>,
+    /// Custom domains.
+    pub domains: BTreeMap<HostName, DomainBlock>,
     /// When the file was written, in milliseconds since the epoch.
     pub written_at_ms: i64,
     /// Account ids that are answered; `None`: any, all meaning the same.
@@ -83,6 +87,7 @@ impl Default for Declared {
     fn default() -> Self {
         Self {
             gateways: BTreeMap::new(),
+            domains: BTreeMap::new(),
             written_at_ms: 0,
             accounts: None,
             providers: Providers::builtin(),

@@ -9,7 +9,7 @@ use crate::{Result, Store, route::fresh_id};
 #[derive(Clone, Debug, PartialEq)]
 pub struct DocumentRow {
     pub id: String,
-    /// `dataset`, `evaluation`, `policy`.
+    /// `dataset`, `evaluation`, `policy`, `custom_domain`.
     pub kind: String,
     pub account: String,
     pub gateway: String,

@@ -4,7 +4,7 @@
 //! * [`token`]: what clients present; kept as hashes
 //! * [`key`]: provider keys; sealed by `seal` under the master key
 //! * [`gateway`]: gateways created at run time
-//! * [`custom_provider`], [`route`], [`policy`], [`document`]: what else the management API keeps
+//! * [`custom_provider`], [`route`], [`policy`], [`domain`], [`document`]: what else the management API keeps
 //! * [`record`]: one exchange as it is logged
 //! * [`journal`]: the only part the request path touches: a queue and the thread that empties it
 //! * [`cache`]: answers kept for repetition: a queue, two threads, an index
@@ -27,6 +27,7 @@ mod bytes;
 pub mod cache;
 pub mod custom_provider;
 pub mod document;
+pub mod domain;
 pub mod error;
 pub mod export;
 pub mod filter;
@@ -56,6 +57,7 @@ pub use backup::Restored;
 pub use cache::{CacheDisk, CacheKey, CacheOptions, CacheRow, CacheStats, CacheUse};
 pub use custom_provider::CustomProviderRow;
 pub use document::DocumentRow;
+pub use domain::DomainRow;
 pub use error::{Error, ErrorKind, Result};
 pub use export::{LogEntry, LogPlace, LogSlice, LogStretch, WhichGateways};
 pub use filter::{Direction, LogCondition, LogField, LogFilter, LogOrder, LogValue, Operator};

@@ -9,7 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use genesis_config::{Environment, File, GatewaySettings, Providers, Secret};
 use genesis_proxy::{
-    AsideBody, Cache, Event, GatewayRoute, Key, Server, ServerOptions, Shared, Snapshot, SnapshotParts, Token,
+    AsideBody, Cache, Domain, Event, GatewayRoute, Key, Server, ServerOptions, Shared, Snapshot,
+    SnapshotParts, Token,
 };
 use genesis_store::{
     CacheDisk, CacheOptions, Direction, Journal, JournalOptions, LogFilter, LogRecord, NewToken, Payload,
@@ -211,6 +212,15 @@ pub(crate) fn parts(
     });
     SnapshotParts {
         routes: routes.collect(),
+        domains: file
+            .gateway
+            .domains
+            .iter()
+            .map(|(name, block)| {
+                let account = block.account.clone().unwrap_or_else(|| "default".to_owned());
+                (name.clone(), Domain { account, gateway: block.gateway.clone() })
+            })
+            .collect(),
         providers,
         gateways: file.gateway.gateways.values().cloned().collect(),
         accounts: file.gateway.accounts.clone(),

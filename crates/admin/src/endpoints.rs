@@ -97,6 +97,10 @@ const SEARCH: Param = param("search", Shape::Prose(256), "Part of the name or id
 const ENABLE: Param = param("enable", Shape::Flag, "Only enabled ones, or only others");
 const NAME: Param = param("name", Shape::Prose(256), "Exactly this name");
 const ORDER: Param = param("order_by", Shape::Prose(64), "`name ASC` or `name DESC`");
+const TYPE_ORDER: Param =
+    param("order_by", Shape::OneOf(&["id", "name", "type", "description"]), "Default: id");
+const DIRECTION: Param = param("order_by_direction", Shape::OneOf(&["asc", "desc"]), "Default: asc");
+const PROCESSED: Param = param("processed", Shape::Flag, "Only processed ones, or only others");
 const GATEWAY_SHOWN: Shape = Shape::Described(gateways::schema);
 const TOKEN_SHOWN: Shape = Shape::Map(&Shape::Anything);
 
@@ -188,14 +192,14 @@ pub(crate) static ENDPOINTS: &[Endpoint] = &[
     get(ANALYTICS, "Sums and percentiles", analytics::QUERY, One(analytics::SHOWN), analytics::get),
     Endpoint { method: Method::POST, path: GRAPHQL, about: "Analytics as GraphQL", right: Read, query: &[], body: Some(graphql::ASKED), answer: Raw("application/json"), run: graphql::ask },
     // Evaluations
-    get(TYPES, "List evaluation types", &[PAGE, PER_PAGE_100], Page(evaluations::TYPE_SHOWN), evaluations::types),
+    get(TYPES, "List evaluation types", &[PAGE, PER_PAGE_100, TYPE_ORDER, DIRECTION], Page(evaluations::TYPE_SHOWN), evaluations::types),
     get(DATASETS, "List datasets", &[PAGE, PER_PAGE_100, ENABLE, NAME, SEARCH], Page(evaluations::DATASET_SHOWN), evaluations::datasets),
     change(Method::POST, DATASETS, "Create a dataset", Some(evaluations::DATASET), One(evaluations::DATASET_SHOWN), evaluations::create_dataset),
     get(DATASET, "Get a dataset", &[], One(evaluations::DATASET_SHOWN), evaluations::dataset),
     change(Method::PUT, DATASET, "Replace a dataset", Some(evaluations::DATASET), One(evaluations::DATASET_SHOWN), evaluations::replace_dataset),
     change(Method::DELETE, DATASET, "Delete a dataset", None, One(evaluations::DATASET_SHOWN), evaluations::delete_dataset),
-    get(EVALUATIONS, "List evaluations", &[PAGE, PER_PAGE_100, NAME, SEARCH], Page(evaluations::EVALUATION_SHOWN), evaluations::evaluations),
-    change(Method::POST, EVALUATIONS, "Create an evaluation; nothing processes it", Some(evaluations::EVALUATION), One(evaluations::EVALUATION_SHOWN), evaluations::create_evaluation),
+    get(EVALUATIONS, "List evaluations", &[PAGE, PER_PAGE_100, NAME, PROCESSED, SEARCH], Page(evaluations::EVALUATION_SHOWN), evaluations::evaluations),
+    change(Method::POST, EVALUATIONS, "Create an evaluation, which is processed at once", Some(evaluations::EVALUATION), One(evaluations::EVALUATION_SHOWN), evaluations::create_evaluation),
     get(EVALUATION, "Get an evaluation", &[], One(evaluations::EVALUATION_SHOWN), evaluations::evaluation),
     change(Method::DELETE, EVALUATION, "Delete an evaluation", None, One(evaluations::EVALUATION_SHOWN), evaluations::delete_evaluation),
 ];

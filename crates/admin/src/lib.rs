@@ -46,6 +46,7 @@ use access::Access;
 pub use custom_providers::patch as custom_provider_patch;
 pub use envelope::Body;
 use envelope::{Refusal, code};
+use evaluations::evaluate::Evaluator;
 use metrics::Metrics;
 pub use metrics::{CacheGauge, CacheHeld, ExportGauge, ExportHeld};
 pub use openapi::document as openapi;
@@ -57,6 +58,7 @@ pub struct Admin {
     journal: Arc<Journal>,
     access: Access,
     listeners: Listeners,
+    evaluator: Evaluator,
     declared: RwLock<Arc<Declared>>,
     metrics: Arc<Metrics>,
     cache: OnceLock<CacheGauge>,
@@ -108,6 +110,7 @@ impl Admin {
             journal,
             access: Access::default(),
             listeners: Listeners::default(),
+            evaluator: Evaluator::default(),
             declared,
             metrics,
             cache: OnceLock::new(),

@@ -69,7 +69,7 @@ pub use journal::{
 pub use key::{KeyOptions, KeyRow};
 pub use lease::{Lease, Leases};
 pub use policy::PolicyRow;
-pub use query::{GroupBy, LogRanges, UsageQuery, UsageRow};
+pub use query::{GroupBy, LogRanges, LogTally, UsageQuery, UsageRow};
 pub use record::{Attempt, Fault, LogRecord, Outcome, Payload};
 pub use route::{RouteDeployment, RouteRow, RouteVersion};
 pub use store::{Store, StoreOptions};

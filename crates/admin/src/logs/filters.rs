@@ -60,10 +60,20 @@ pub(crate) fn read(query: &Query) -> Result<Vec<LogCondition>, Refusal> {
         Some(text) => from_json(text),
         None => from_pairs(query),
     };
-    let sent = sent.map_err(|message| Refusal::invalid("query", "filters", message))?;
+    let mut conditions = checked(sent).map_err(|problems| Refusal::problems("query", problems))?;
+    conditions.extend(flat(query));
+    Ok(conditions)
+}
+
+/// Every condition of a JSON list of filters.
+pub(crate) fn conditions(filters: &Value) -> Result<Vec<LogCondition>, Vec<Problem>> {
+    checked(from_value(filters.clone()))
+}
+
+fn checked(sent: Result<Vec<Sent>, String>) -> Result<Vec<LogCondition>, Vec<Problem>> {
+    let sent = sent.map_err(|message| vec![Problem::at("filters", message)])?;
     if sent.len() > MOST_FILTERS {
-        let message = format!("at most {MOST_FILTERS} filters");
-        return Err(Refusal::invalid("query", "filters", message));
+        return Err(vec![Problem::at("filters", format!("at most {MOST_FILTERS} filters"))]);
     }
     let mut conditions = Vec::new();
     let mut problems = Vec::new();
@@ -73,15 +83,14 @@ pub(crate) fn read(query: &Query) -> Result<Vec<LogCondition>, Refusal> {
             Err((field, message)) => problems.push(Problem::at(format!("filters.{index}.{field}"), message)),
         }
     }
-    if !problems.is_empty() {
-        return Err(Refusal::problems("query", problems));
-    }
-    conditions.extend(flat(query));
-    Ok(conditions)
+    if problems.is_empty() { Ok(conditions) } else { Err(problems) }
 }
 
 fn from_json(text: &str) -> Result<Vec<Sent>, String> {
-    let value: Value = serde_json::from_str(text).map_err(|error| format!("is no JSON: {error}"))?;
+    from_value(serde_json::from_str(text).map_err(|error| format!("is no JSON: {error}"))?)
+}
+
+fn from_value(value: Value) -> Result<Vec<Sent>, String> {
     let list = match value {
         Value::Array(list) => list,
         one @ Value::Object(_) => vec![one],

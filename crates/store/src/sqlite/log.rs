@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     AnalyticsQuery, AnalyticsRow, Correction, ErrorKind, LogFilter, LogNote, LogPlace, LogRanges, LogRecord,
-    LogSlice, LogStretch, Payload, Result,
+    LogSlice, LogStretch, LogTally, Payload, Result,
 };
 
 const BUSY: Duration = Duration::from_secs(5);
@@ -65,6 +65,10 @@ impl Log {
 
     pub(crate) fn ranges(&self, filter: &LogFilter) -> Result<LogRanges> {
         self.read(|connection| Search::new(connection, filter)?.ranges())
+    }
+
+    pub(crate) fn tally(&self, filters: &[LogFilter]) -> Result<LogTally> {
+        self.read(|connection| log_reader::tally(connection, filters))
     }
 
     pub(crate) fn record(&self, id: &str) -> Result<Option<(LogRecord, Option<Payload>)>> {

@@ -14,7 +14,8 @@ use super::{
     schema::SEQ_SHIFT,
 };
 use crate::{
-    Direction, Error, ErrorKind, LogField, LogFilter, LogOrder, LogRanges, LogRecord, Payload, Repriced,
+    Direction, Error, ErrorKind, LogField, LogFilter, LogOrder, LogRanges, LogRecord, LogTally, Payload,
+    Repriced,
     annotation::{Annotation, Correction},
     filter::{Compiled, Found, Head},
     packed::{self, gateway_names, read_head},
@@ -303,6 +304,26 @@ impl<'a> Search<'a> {
         let annotation = self.annotations.as_ref().and_then(|all| all.get(&head.id));
         Ok(self.compiled.matches(&head, annotation).then_some((head, annotation)))
     }
+}
+
+/// Adds up what any of the filters wants; what an earlier one has counted is left out by those that follow.
+pub(super) fn tally(connection: &Connection, filters: &[LogFilter]) -> Result<LogTally, Failure> {
+    let mut tally = LogTally::default();
+    let mut earlier: Vec<Compiled> = Vec::new();
+    for filter in filters {
+        let mut search = Search::new(connection, filter)?;
+        search.annotations = annotations(connection)?;
+        search.each_page(&mut |row| {
+            search.each_record(row, &mut |_, head, annotation| {
+                if !earlier.iter().any(|filter| filter.matches(head, annotation)) {
+                    tally.add(head, annotation);
+                }
+            })?;
+            Ok(ControlFlow::Continue(()))
+        })?;
+        earlier.push(search.compiled);
+    }
+    Ok(tally)
 }
 
 /// Numbers that are missing come before all.

@@ -11,7 +11,7 @@ use crate::policies::simulate;
 use crate::query::{PAGE, PER_PAGE_50, PER_PAGE_100};
 use crate::shape::{Param, Shape, param};
 use crate::{
-    analytics, custom_domains, custom_providers, evaluations, gateways, graphql, openapi, policies,
+    analytics, billing, custom_domains, custom_providers, evaluations, gateways, graphql, openapi, policies,
     provider_configs, routes, tail,
 };
 
@@ -87,6 +87,14 @@ const LOG: &str = "/client/v4/accounts/{account}/ai-gateway/gateways/{gateway}/l
 const REQUEST: &str = "/client/v4/accounts/{account}/ai-gateway/gateways/{gateway}/logs/{id}/request";
 const RESPONSE: &str = "/client/v4/accounts/{account}/ai-gateway/gateways/{gateway}/logs/{id}/response";
 const ANALYTICS: &str = "/client/v4/accounts/{account}/ai-gateway/gateways/{gateway}/analytics";
+const BALANCE: &str = "/client/v4/accounts/{account}/ai-gateway/billing/credit-balance";
+const INVOICES: &str = "/client/v4/accounts/{account}/ai-gateway/billing/invoice-history";
+const PREVIEW: &str = "/client/v4/accounts/{account}/ai-gateway/billing/invoice-preview";
+const HISTORY: &str = "/client/v4/accounts/{account}/ai-gateway/billing/usage-history";
+const TOPUP: &str = "/client/v4/accounts/{account}/ai-gateway/billing/topup";
+const TOPUP_STATUS: &str = "/client/v4/accounts/{account}/ai-gateway/billing/topup/status";
+const TOPUP_CONFIG: &str = "/client/v4/accounts/{account}/ai-gateway/billing/topup/config";
+const LIMIT: &str = "/client/v4/accounts/{account}/ai-gateway/billing/spending-limit";
 const TYPES: &str = "/client/v4/accounts/{account}/ai-gateway/evaluation-types";
 const DATASETS: &str = "/client/v4/accounts/{account}/ai-gateway/gateways/{gateway}/datasets";
 const DATASET: &str = "/client/v4/accounts/{account}/ai-gateway/gateways/{gateway}/datasets/{id}";
@@ -102,6 +110,7 @@ const TYPE_ORDER: Param =
 const DIRECTION: Param = param("order_by_direction", Shape::OneOf(&["asc", "desc"]), "Default: asc");
 const PROCESSED: Param = param("processed", Shape::Flag, "Only processed ones, or only others");
 const GATEWAY_SHOWN: Shape = Shape::Described(gateways::schema);
+const EMPTY: Shape = Shape::Map(&Shape::Anything);
 const TOKEN_SHOWN: Shape = Shape::Map(&Shape::Anything);
 
 use Answer::{Beside, Data, One, Page, Partly, Raw};
@@ -191,6 +200,19 @@ pub(crate) static ENDPOINTS: &[Endpoint] = &[
     // Analytics
     get(ANALYTICS, "Sums and percentiles", analytics::QUERY, One(analytics::SHOWN), analytics::get),
     Endpoint { method: Method::POST, path: GRAPHQL, about: "Analytics as GraphQL", right: Read, query: &[], body: Some(graphql::ASKED), answer: Raw("application/json"), run: graphql::ask },
+    // Billing
+    get(BALANCE, "The balance of credits, which is 0", &[], One(billing::BALANCE_SHOWN), billing::balance),
+    get(INVOICES, "List invoices; there are none", &[billing::INVOICES], One(billing::INVOICES_SHOWN), billing::invoices),
+    get(PREVIEW, "The next invoice, which is over nothing", &[], One(billing::PREVIEW_SHOWN), billing::preview),
+    get(HISTORY, "What calls cost with their providers, in cents", billing::HISTORY, One(billing::HISTORY_SHOWN), billing::history),
+    change(Method::POST, TOPUP, "Buy credits; always refused", Some(billing::TOPUP), One(EMPTY), billing::refuse_topup),
+    change(Method::POST, TOPUP_STATUS, "How a payment stands; there is none", Some(billing::TOPUP_STATUS), One(EMPTY), billing::no_payment),
+    get(TOPUP_CONFIG, "When credits are bought, which is never", &[], One(billing::TOPUP_CONFIG_SHOWN), billing::topup_config),
+    change(Method::POST, TOPUP_CONFIG, "Buy credits from time to time; always refused", Some(billing::TOPUP_CONFIG), One(EMPTY), billing::refuse_topup),
+    change(Method::DELETE, TOPUP_CONFIG, "Buy no credits", None, One(EMPTY), billing::nothing),
+    get(LIMIT, "The account's spending limit; there is none", &[], One(billing::LIMIT_SHOWN), billing::limit),
+    change(Method::POST, LIMIT, "Limit spending; always refused, as on Cloudflare", Some(billing::LIMIT), One(EMPTY), billing::refuse_limit),
+    change(Method::DELETE, LIMIT, "Do not limit spending", None, One(EMPTY), billing::nothing),
     // Evaluations
     get(TYPES, "List evaluation types", &[PAGE, PER_PAGE_100, TYPE_ORDER, DIRECTION], Page(evaluations::TYPE_SHOWN), evaluations::types),
     get(DATASETS, "List datasets", &[PAGE, PER_PAGE_100, ENABLE, NAME, SEARCH], Page(evaluations::DATASET_SHOWN), evaluations::datasets),

@@ -10,10 +10,12 @@
 //!   `evaluations`: settings
 //! * `logs`: the log: filters, records, bodies; `tail`: the log as it happens
 //! * `analytics`: sums in plain JSON and CSV; `graphql`: the same as Cloudflare's dashboards ask for them
+//! * `billing`: what Cloudflare's billing paths say where nothing is sold
 //! * `openapi`: the table described
 
 mod access;
 mod analytics;
+mod billing;
 mod call;
 mod custom_domains;
 mod custom_providers;

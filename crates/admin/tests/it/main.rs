@@ -10,6 +10,7 @@
 
 mod access;
 mod analytics;
+mod billing;
 mod custom_domains;
 mod custom_providers;
 mod description;

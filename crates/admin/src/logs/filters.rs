@@ -258,6 +258,8 @@ fn stored(field: LogField, operator: Operator, value: &Value) -> Result<Option<L
         };
     }
     let text = match value {
+        // As query strings have it: no text.
+        Value::Null => String::new(),
         Value::String(text) => text.clone(),
         Value::Number(number) => number.to_string(),
         Value::Bool(flag) => return Ok(Some(truth(field, *flag))),
@@ -391,6 +393,17 @@ mod tests {
     }
 
     #[test]
+    fn null_is_no_text_as_the_sdks_write_it() {
+        let wanted = [LogValue::from("")];
+        for query in [
+            r#"filters=[{"key":"user_agent","operator":"eq","value":[null]}]"#,
+            "filters.key=user_agent&filters.operator=eq&filters.value=",
+        ] {
+            assert_eq!(read_text(query).unwrap()[0].values, wanted, "{query}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_paired_is_refused() {
         let query = "filters.key=model&filters.key=cost&filters.operator=eq&filters.operator=gt\
                      &filters.value=a&filters.value=b&filters.value=1";
@@ -404,6 +417,9 @@ mod tests {
             (r#"filters=[{"key":"model","operator":"like","value":["x"]}]"#, "Invalid enum value"),
             (r#"filters=[{"key":"model","operator":"eq"}]"#, "Required"),
             (r#"filters=[{"key":"cost","operator":"gt","value":["cheap"]}]"#, "no amount"),
+            (r#"filters=[{"key":"cost","operator":"eq","value":[null]}]"#, "no amount"),
+            (r#"filters=[{"key":"tokens","operator":"eq","value":[null]}]"#, "no number"),
+            (r#"filters=[{"key":"model","operator":"contains","value":[null]}]"#, "must be a text"),
             (r#"filters=[{"key":"cached","operator":"eq","value":["maybe"]}]"#, "no flag"),
             ("filters=[1", "is no JSON"),
             ("filters=5", "must be a list"),

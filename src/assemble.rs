@@ -272,6 +272,7 @@ fn token(row: &TokenRow) -> Token {
         edit: row.permissions.edit,
         gateways: row.gateways.clone(),
         expires_at_ms: row.expires_at_ms,
+        identity: (!row.identity.is_empty()).then(|| Arc::new(row.identity.clone())),
     }
 }
 

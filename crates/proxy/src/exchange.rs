@@ -438,7 +438,7 @@ impl<'a> Exchange<'a> {
 impl Exchange<'_> {
     fn admitted(&mut self, caller: &Caller) {
         self.caller = Some(caller.clone());
-        self.receipt.called_by(caller.token_id.clone());
+        self.receipt.called_by(caller);
         let known = self.snapshot.gateways.contains_key(&self.gateway.id);
         if !known && caller.may_use_keys() {
             self.worker.shared.tell(Event::DefaultGatewayUsed { account: self.address.account.to_owned() });

@@ -12,6 +12,7 @@ use genesis_config::gateway::OnDisconnect;
 use genesis_config::{
     Environment, ExposeSecret, GatewaySettings, HostName, Provider, ProviderAuth, Providers, Route, Secret,
 };
+use genesis_store::Identity;
 use http::header::{HOST, HeaderName, HeaderValue};
 use http::{HeaderMap, Uri};
 
@@ -63,6 +64,8 @@ pub struct Token {
     /// Empty: all gateways.
     pub gateways: Vec<String>,
     pub expires_at_ms: Option<i64>,
+    /// Whom it was given to; `None` if nobody says.
+    pub identity: Option<Arc<Identity>>,
 }
 
 /// A provider key and where it came from.

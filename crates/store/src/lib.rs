@@ -1,7 +1,7 @@
 //! What outlives a request: tokens, sealed keys, gateways, and the log.
 //!
 //! * [`store`]: opening it; the two files it consists of
-//! * [`token`]: what clients present; kept as hashes
+//! * [`token`]: what clients present; kept as hashes; [`identity`]: whom it was given to
 //! * [`key`]: provider keys; sealed by `seal` under the master key
 //! * [`gateway`]: gateways created at run time
 //! * [`custom_provider`], [`route`], [`policy`], [`domain`], [`document`]: what else the management API keeps
@@ -33,6 +33,7 @@ pub mod export;
 pub mod filter;
 pub mod gateway;
 pub mod health;
+pub mod identity;
 pub mod journal;
 pub mod key;
 pub mod lease;
@@ -62,6 +63,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use export::{LogEntry, LogPlace, LogSlice, LogStretch, WhichGateways};
 pub use filter::{Direction, LogCondition, LogField, LogFilter, LogOrder, LogValue, Operator};
 pub use gateway::GatewayRow;
+pub use identity::Identity;
 pub use journal::{
     Figures, Following, Journal, JournalOptions, JournalStats, Listener, Retention, RetentionOf, Strategy,
     Tally, Wake,

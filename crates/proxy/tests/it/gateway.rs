@@ -243,6 +243,7 @@ fn token_of(row: genesis_store::TokenRow) -> Token {
         edit: row.permissions.edit,
         gateways: row.gateways,
         expires_at_ms: row.expires_at_ms,
+        identity: (!row.identity.is_empty()).then(|| Arc::new(row.identity)),
     }
 }
 

@@ -1,13 +1,15 @@
 //! File + environment + store → the snapshot the gateway runs with.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use genesis_admin::Declared;
+use genesis_config::policy::Policy;
 use genesis_config::route::Route;
-use genesis_config::{Environment, ExposeSecret, GatewaySettings, Providers};
-use genesis_proxy::{GatewayRoute, Key, KeyRate, Snapshot, SnapshotParts, Token};
-use genesis_store::{CustomProviderRow, KeyRow, RouteRow, Secret, Store, TokenRow};
+use genesis_config::{Environment, ExposeSecret, GatewaySettings, HostName, Providers};
+use genesis_proxy::{Domain, GatewayRoute, Key, KeyRate, Snapshot, SnapshotParts, Token};
+use genesis_store::{CustomProviderRow, DomainRow, KeyRow, PolicyRow, RouteRow, Secret, Store, TokenRow};
 
 use crate::home::Settings;
 use crate::printer::Failed;
@@ -29,6 +31,8 @@ pub(crate) struct Stored {
     gateways: Vec<(String, String, serde_json::Value)>,
     custom_providers: Vec<CustomProviderRow>,
     routes: Vec<RouteRow>,
+    policies: Vec<PolicyRow>,
+    domains: Vec<DomainRow>,
 }
 
 impl Stored {
@@ -57,6 +61,14 @@ impl Stored {
             Ok(routes) => self.routes = routes,
             Err(error) => said("dynamic routes created at run time", error),
         }
+        match store.policies(None) {
+            Ok(policies) => self.policies = policies,
+            Err(error) => said("policies created at run time", error),
+        }
+        match store.domains() {
+            Ok(domains) => self.domains = domains,
+            Err(error) => said("custom domains created at run time", error),
+        }
         unread
     }
 
@@ -83,10 +95,13 @@ pub(crate) fn snapshot(
     let providers = with_custom(providers(settings)?, &stored.custom_providers, &mut warnings);
     let mut routes = routes(settings)?;
     add_created(&mut routes, &stored.routes, &providers, block.accounts.is_some(), &mut warnings);
+    let mut gateways = gateway_settings(settings, &stored.gateways, dev, &mut warnings);
+    add_policies(&mut gateways, &stored.policies, settings, &mut warnings);
     let parts = SnapshotParts {
         providers,
-        gateways: gateway_settings(settings, &stored.gateways, dev, &mut warnings),
+        gateways,
         routes,
+        domains: domains(settings, &stored.domains),
         accounts: block.accounts.clone(),
         tokens: stored.tokens.iter().filter(|token| token.revoked_at_ms.is_none()).map(token).collect(),
         stored_keys: stored_keys(&stored.keys),
@@ -240,6 +255,7 @@ pub(crate) fn declared(
     let dev_gateways = dev.map(|dev| dev.gateways.iter().cloned().chain(["default".to_owned()]).collect());
     Ok(Declared {
         gateways: block.gateways.clone(),
+        domains: block.domains.clone(),
         written_at_ms,
         accounts: block.accounts.clone(),
         providers: providers(settings)?,
@@ -257,6 +273,7 @@ fn token(row: &TokenRow) -> Token {
         edit: row.permissions.edit,
         gateways: row.gateways.clone(),
         expires_at_ms: row.expires_at_ms,
+        identity: (!row.identity.is_empty()).then(|| Arc::new(row.identity.clone())),
     }
 }
 
@@ -299,10 +316,50 @@ fn gateway_settings(
     gateways.into_values().collect()
 }
 
+/// Those of the file come before those created over the API.
+fn domains(settings: &Settings, created: &[DomainRow]) -> HashMap<HostName, Domain> {
+    let created = created.iter().filter_map(|row| {
+        let domain = Domain { account: row.account.clone(), gateway: row.gateway.clone() };
+        Some((HostName::parse(&row.hostname).ok()?, domain))
+    });
+    let declared = settings.file.gateway.domains.iter().map(|(name, block)| {
+        let account = block.account.clone().unwrap_or_else(|| UNNAMED_ACCOUNT.to_owned());
+        (name.clone(), Domain { account, gateway: block.gateway.clone() })
+    });
+    created.chain(declared).collect()
+}
+
+/// As in the short forms of paths, which name no account either.
+const UNNAMED_ACCOUNT: &str = "default";
+
+/// Adds the policies that were committed over the API to those of the settings. A gateway of the file serves all accounts
+/// of an install that names some, so no account's policies hold there.
+fn add_policies(
+    gateways: &mut [GatewaySettings],
+    created: &[PolicyRow],
+    settings: &Settings,
+    warnings: &mut Vec<String>,
+) {
+    let block = &settings.file.gateway;
+    for row in created {
+        let Some(fields) = row.in_force() else { continue };
+        let Some(gateway) = gateways.iter_mut().find(|gateway| gateway.id == row.gateway) else { continue };
+        let named = format!("policy {} of gateway `{}`, created at run time,", row.id, row.gateway);
+        if block.accounts.is_some() && block.gateways.contains_key(&row.gateway) {
+            warnings.push(format!("{named} is left out: the gateway is declared for all accounts"));
+            continue;
+        }
+        match Policy::from_json(fields) {
+            Ok(policy) => gateway.policies.push(policy),
+            Err(problem) => warnings.push(format!("{named} is left out: {}", problem.message)),
+        }
+    }
+}
+
 /// Settings somebody made that this version reads, checks and does not act on. A limit one only believes in is worse
 /// than none.
 fn without_effect(gateway: &GatewaySettings) -> Vec<String> {
-    const EFFECTIVE: [&str; 26] = [
+    const EFFECTIVE: &[&str] = &[
         "authentication",
         "byok_only",
         "cache_invalidate_on_update",
@@ -314,6 +371,7 @@ fn without_effect(gateway: &GatewaySettings) -> Vec<String> {
         "id",
         "log_management",
         "log_management_strategy",
+        "log_max_age",
         "logpush",
         "logpush_public_key",
         "on_disconnect",

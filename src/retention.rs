@@ -1,7 +1,8 @@
-//! How many log records each gateway keeps, as the journal's writer asks for it.
+//! How many log records each gateway keeps, and how long, as the journal's writer asks for it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use genesis_config::gateway::LogStrategy;
 use genesis_proxy::Snapshot;
@@ -18,7 +19,8 @@ impl Kept {
                 LogStrategy::DeleteOldest => Strategy::DeleteOldest,
                 LogStrategy::StopInserting => Strategy::StopInserting,
             };
-            (gateway.id.clone(), Retention { max_rows: gateway.log_management, strategy, max_age: None })
+            let max_age = (gateway.log_max_age > 0).then(|| Duration::from_secs(gateway.log_max_age));
+            (gateway.id.clone(), Retention { max_rows: gateway.log_management, strategy, max_age })
         });
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = kept.collect();
     }

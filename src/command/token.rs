@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use genesis_config::{ExposeSecret, GatewayId};
-use genesis_store::{NewToken, Permissions, Store, TokenRow};
+use genesis_store::{Identity, NewToken, Permissions, Store, TokenRow};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -23,7 +23,8 @@ pub(crate) enum Token {
 
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  TOKEN=$(genesis token create --name ci --expires 30d --quiet)\n  \
-    genesis token create --name dashboard --permissions read --gateway prod\n\n\
+    genesis token create --name dashboard --permissions read --gateway prod\n  \
+    genesis token create --name ann-laptop --email ann@example.com --group research\n\n\
     Callers send it as `cf-aig-authorization: Bearer <token>`.")]
 pub(crate) struct Create {
     /// Name to recognise it by
@@ -38,6 +39,18 @@ pub(crate) struct Create {
     /// When it ends: a length of time such as 30d or 12h, or a date (default: never)
     #[arg(long, value_name = "WHEN", value_parser = render::future)]
     expires: Option<i64>,
+    /// User it is given to: `cf.user.id` in policies, and `cf.user_id` in the metadata of its calls
+    #[arg(long, value_name = "ID")]
+    user: Option<String>,
+    /// Their address: `cf.user.email` in policies
+    #[arg(long, value_name = "ADDRESS")]
+    email: Option<String>,
+    /// A group they are in: `cf.user.groups` in policies; may be repeated
+    #[arg(long, value_name = "NAME")]
+    group: Vec<String>,
+    /// Anything else policies ask of them, as `cf.custom.<name>`; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = claim)]
+    claim: Vec<(String, Value)>,
     /// Print the token with its id and rights as one JSON object
     #[arg(long)]
     json: bool,
@@ -94,18 +107,26 @@ fn create(args: Create, home: &Home, settings: &Settings, printer: &Printer) -> 
         },
         gateways: args.gateway,
         expires_at_ms: args.expires,
+        identity: Identity {
+            user: args.user,
+            email: args.email,
+            groups: args.group,
+            claims: args.claim.into_iter().collect(),
+        },
     };
     let (row, secret) = store.create_token(new, now_ms())?;
     warn_of_unknown_gateways(&row, &store, settings, printer);
     if args.json {
-        return printer.json(&json!({
+        let mut created = json!({
             "id": row.id,
             "name": row.name,
             "token": secret.expose_secret(),
             "permissions": names(row.permissions),
             "gateways": row.gateways,
             "expires_at": row.expires_at_ms.map(render::iso),
-        }));
+        });
+        add_identity(&mut created, &row);
+        return printer.json(&created);
     }
     printer.note(format!(
         "Token `{}` ({}) may {} on {}{}.\nIt is shown now and never again; callers send it as \
@@ -187,7 +208,7 @@ fn revoke(args: &Revoke, home: &Home, settings: &Settings, printer: &Printer) ->
 }
 
 fn described(row: &TokenRow, now_ms: i64) -> Value {
-    json!({
+    let mut described = json!({
         "id": row.id,
         "name": row.name,
         "preview": row.preview,
@@ -197,7 +218,24 @@ fn described(row: &TokenRow, now_ms: i64) -> Value {
         "expires_at": row.expires_at_ms.map(render::iso),
         "revoked_at": row.revoked_at_ms.map(render::iso),
         "state": state(row, now_ms),
-    })
+    });
+    add_identity(&mut described, row);
+    described
+}
+
+fn add_identity(described: &mut Value, row: &TokenRow) {
+    if !row.identity.is_empty() {
+        described["identity"] = json!(row.identity);
+    }
+}
+
+/// For clap: `level=3` or `team=red`. Numbers and flags are told from text, as policies tell them apart.
+fn claim(text: &str) -> Result<(String, Value), String> {
+    let (name, value) =
+        text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or("expected name=value")?;
+    let scalar =
+        serde_json::from_str(value).ok().filter(|read: &Value| read.is_number() || read.is_boolean());
+    Ok((name.to_owned(), scalar.unwrap_or_else(|| value.into())))
 }
 
 fn state(row: &TokenRow, now_ms: i64) -> &'static str {

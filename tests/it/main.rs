@@ -15,6 +15,7 @@ mod otel;
 mod process;
 mod provider_page;
 mod readme;
+mod retention;
 mod rooms;
 mod store_faults;
 mod terminal;

@@ -148,6 +148,68 @@ fn a_custom_provider_created_over_the_api_serves_calls() {
 }
 
 #[test]
+fn a_policy_created_over_the_api_holds_once_it_is_committed() {
+    let stage = Stage::new("");
+    stage.create_gateway("team");
+    let path = "/v1/acct/team/compat/chat/completions";
+    stage.wait_until_served(path, "openai/m");
+    let policies = format!("{GATEWAYS}/team/policies");
+    let everyone = json!({ "name": "Everyone", "action": { "type": "no-limit" } });
+    stage.change("POST", &format!("{policies}?commit=true"), &everyone);
+    let red = json!({ "name": "No red", "condition": "has(metadata.team) && metadata.team == 'red'",
+        "action": { "type": "block" } });
+    let draft = stage.change("POST", &policies, &red);
+    let call = |team: &str| {
+        let headers = [
+            ("content-type", "application/json"),
+            ("cf-aig-authorization", stage.bearer.as_str()),
+            ("cf-aig-metadata", team),
+        ];
+        let body = br#"{"model":"openai/m","messages":[{"role":"user","content":"Hello"}]}"#;
+        call(stage.address(), "POST", path, &headers, body)
+    };
+    // The first policy in force turns the gateway around, so what it allows shows that it is read.
+    let nobody =
+        json!({ "name": "Nobody else", "condition": "has(metadata.stop)", "action": { "type": "block" } });
+    stage.change("POST", &format!("{policies}?commit=true"), &nobody);
+    wait_until("the committed policies", || call(r#"{"stop":1}"#).status() == 403);
+    assert_eq!(call(r#"{"team":"red"}"#).status(), 200, "a draft holds nobody up");
+
+    stage.change("POST", &format!("{policies}/commit"), &json!({}));
+    wait_until("the committed draft", || call(r#"{"team":"red"}"#).status() == 403);
+    let refused = call(r#"{"team":"red"}"#);
+    assert_eq!(refused.text(), r#"{"error":{"message":"Access denied by policy"},"success":false}"#);
+    assert_eq!(call(r#"{"team":"blue"}"#).status(), 200);
+    stage.change("DELETE", &format!("{policies}/{}", draft["id"].as_str().expect("an id")), &json!({}));
+    wait_until("the end of the policy", || call(r#"{"team":"red"}"#).status() == 200);
+}
+
+#[test]
+fn a_custom_domain_created_over_the_api_serves_calls_and_nothing_else() {
+    let stage = Stage::new("domains: { 'file.example.com': { gateway: 'team' } }");
+    stage.create_gateway("team");
+    let at = |host: &str, method: &str, path: &str| {
+        let headers = [
+            ("host", host),
+            ("content-type", "application/json"),
+            ("cf-aig-authorization", stage.bearer.as_str()),
+        ];
+        call(stage.address(), method, path, &headers, br#"{"model":"m","messages":[]}"#)
+    };
+    let chat = |host: &str| at(host, "POST", "/openai/chat/completions").status();
+    wait_until("the domain of the file", || chat("file.example.com") == 200);
+    assert_eq!(chat("ai.example.com"), 404);
+    let domains = format!("{GATEWAYS}/team/custom-domains");
+    let created = stage.change("POST", &domains, &json!({ "domain": "ai.example.com", "zone_id": "z" }));
+    assert_eq!((&created["hostname"], &created["status"]), (&json!("ai.example.com"), &json!("active")));
+    wait_until("the new domain", || chat("ai.example.com") == 200);
+    let management = at("ai.example.com", "GET", GATEWAYS);
+    assert!(management.status() == 400 && !management.text().contains("team"), "{}", management.text());
+    stage.change("DELETE", &format!("{domains}/ai.example.com"), &json!({}));
+    wait_until("the end of the domain", || chat("ai.example.com") == 404);
+}
+
+#[test]
 fn a_scrape_counts_the_calls() {
     let stage = Stage::new("");
     stage.create_gateway("team");

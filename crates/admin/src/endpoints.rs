@@ -7,10 +7,12 @@ use crate::access::Right;
 use crate::call::{Call, moment};
 use crate::envelope::{Body, Refusal, json_body, one, result_with};
 use crate::logs::{self, item};
+use crate::policies::simulate;
 use crate::query::{PAGE, PER_PAGE_50, PER_PAGE_100};
 use crate::shape::{Param, Shape, param};
 use crate::{
-    analytics, custom_providers, evaluations, gateways, graphql, openapi, provider_configs, routes, tail,
+    analytics, billing, custom_domains, custom_providers, evaluations, gateways, graphql, openapi, policies,
+    provider_configs, routes, tail,
 };
 
 /// One operation.
@@ -34,6 +36,8 @@ pub(crate) enum Answer {
     Page(Shape),
     /// A page of these under `data`, by this name.
     Data(&'static str, Shape),
+    /// In the usual envelope, where `success` says whether all of it was done.
+    Partly(Shape),
     /// An object without `result`, with these fields beside `success`.
     Beside(&'static str, Shape),
     /// Another media type, or JSON in no envelope.
@@ -71,12 +75,26 @@ const VERSION: &str =
     "/client/v4/accounts/{account}/ai-gateway/gateways/{gateway}/routes/{id}/versions/{version}";
 const DEPLOYMENTS: &str =
     "/client/v4/accounts/{account}/ai-gateway/gateways/{gateway}/routes/{id}/deployments";
+const POLICIES: &str = "/client/v4/accounts/{account}/ai-gateway/gateways/{gateway}/policies";
+const POLICY: &str = "/client/v4/accounts/{account}/ai-gateway/gateways/{gateway}/policies/{id}";
+const COMMIT: &str = "/client/v4/accounts/{account}/ai-gateway/gateways/{gateway}/policies/commit";
+const SIMULATE: &str = "/client/v4/accounts/{account}/ai-gateway/gateways/{gateway}/policies/simulate";
+const DOMAINS: &str = "/client/v4/accounts/{account}/ai-gateway/gateways/{gateway}/custom-domains";
+const DOMAIN: &str = "/client/v4/accounts/{account}/ai-gateway/gateways/{gateway}/custom-domains/{hostname}";
 const LOGS: &str = "/client/v4/accounts/{account}/ai-gateway/gateways/{gateway}/logs";
 const TAIL: &str = "/client/v4/accounts/{account}/ai-gateway/gateways/{gateway}/logs/tail";
 const LOG: &str = "/client/v4/accounts/{account}/ai-gateway/gateways/{gateway}/logs/{id}";
 const REQUEST: &str = "/client/v4/accounts/{account}/ai-gateway/gateways/{gateway}/logs/{id}/request";
 const RESPONSE: &str = "/client/v4/accounts/{account}/ai-gateway/gateways/{gateway}/logs/{id}/response";
 const ANALYTICS: &str = "/client/v4/accounts/{account}/ai-gateway/gateways/{gateway}/analytics";
+const BALANCE: &str = "/client/v4/accounts/{account}/ai-gateway/billing/credit-balance";
+const INVOICES: &str = "/client/v4/accounts/{account}/ai-gateway/billing/invoice-history";
+const PREVIEW: &str = "/client/v4/accounts/{account}/ai-gateway/billing/invoice-preview";
+const HISTORY: &str = "/client/v4/accounts/{account}/ai-gateway/billing/usage-history";
+const TOPUP: &str = "/client/v4/accounts/{account}/ai-gateway/billing/topup";
+const TOPUP_STATUS: &str = "/client/v4/accounts/{account}/ai-gateway/billing/topup/status";
+const TOPUP_CONFIG: &str = "/client/v4/accounts/{account}/ai-gateway/billing/topup/config";
+const LIMIT: &str = "/client/v4/accounts/{account}/ai-gateway/billing/spending-limit";
 const TYPES: &str = "/client/v4/accounts/{account}/ai-gateway/evaluation-types";
 const DATASETS: &str = "/client/v4/accounts/{account}/ai-gateway/gateways/{gateway}/datasets";
 const DATASET: &str = "/client/v4/accounts/{account}/ai-gateway/gateways/{gateway}/datasets/{id}";
@@ -87,10 +105,15 @@ const SEARCH: Param = param("search", Shape::Prose(256), "Part of the name or id
 const ENABLE: Param = param("enable", Shape::Flag, "Only enabled ones, or only others");
 const NAME: Param = param("name", Shape::Prose(256), "Exactly this name");
 const ORDER: Param = param("order_by", Shape::Prose(64), "`name ASC` or `name DESC`");
+const TYPE_ORDER: Param =
+    param("order_by", Shape::OneOf(&["id", "name", "type", "description"]), "Default: id");
+const DIRECTION: Param = param("order_by_direction", Shape::OneOf(&["asc", "desc"]), "Default: asc");
+const PROCESSED: Param = param("processed", Shape::Flag, "Only processed ones, or only others");
 const GATEWAY_SHOWN: Shape = Shape::Described(gateways::schema);
+const EMPTY: Shape = Shape::Map(&Shape::Anything);
 const TOKEN_SHOWN: Shape = Shape::Map(&Shape::Anything);
 
-use Answer::{Beside, Data, One, Page, Raw};
+use Answer::{Beside, Data, One, Page, Partly, Raw};
 use Right::{Edit, None as Nobody, Read};
 
 type Run = fn(&Call<'_>) -> Result<Response<Body>, Refusal>;
@@ -153,6 +176,19 @@ pub(crate) static ENDPOINTS: &[Endpoint] = &[
     get(VERSION, "Get a version of a route", &[], One(routes::SHOWN), routes::version),
     get(DEPLOYMENTS, "List a route's deployments, newest first", &[PAGE, PER_PAGE_100], Data("deployments", routes::DEPLOYMENT), routes::deployments),
     change(Method::POST, DEPLOYMENTS, "Make a version serve", Some(routes::DEPLOYED), One(routes::SHOWN), routes::deploy),
+    // Policies
+    get(POLICIES, "List policies", &[policies::STAGING], One(Shape::List(&policies::SHOWN)), policies::list),
+    Endpoint { method: Method::POST, path: POLICIES, about: "Create a policy, or a draft of it", right: Edit, query: &[policies::COMMIT], body: Some(policies::CREATED), answer: One(policies::SHOWN), run: policies::create },
+    change(Method::POST, COMMIT, "Put all drafts in force", None, Partly(policies::COMMITTED), policies::commit),
+    Endpoint { method: Method::POST, path: SIMULATE, about: "What policies and drafts say about a request", right: Read, query: &[], body: Some(simulate::ASKED), answer: One(simulate::ANSWERED), run: simulate::simulate },
+    get(POLICY, "Get a policy, or its draft", &[policies::STAGING], One(policies::SHOWN), policies::get),
+    Endpoint { method: Method::PUT, path: POLICY, about: "Change fields of a policy, or draft the change", right: Edit, query: &[policies::COMMIT], body: Some(policies::CHANGED), answer: Beside("committed", Shape::Flag), run: policies::change },
+    change(Method::DELETE, POLICY, "Delete a policy with its draft", None, One(policies::SHOWN), policies::delete),
+    // Custom domains
+    get(DOMAINS, "List custom domains", &[PAGE, PER_PAGE_100], Page(custom_domains::SHOWN), custom_domains::list),
+    change(Method::POST, DOMAINS, "Make a host name stand for the gateway", Some(custom_domains::CREATED), One(custom_domains::SHOWN), custom_domains::create),
+    get(DOMAIN, "Get a custom domain", &[], One(custom_domains::SHOWN), custom_domains::get),
+    change(Method::DELETE, DOMAIN, "Delete a custom domain", None, One(custom_domains::SHOWN), custom_domains::delete),
     // The log. `tail` stands before `{id}`, which it would fit too.
     get(LOGS, "List logs", logs::LIST_QUERY, Page(item::SHOWN), logs::list),
     Endpoint { method: Method::DELETE, path: LOGS, about: "Delete logs", right: Edit, query: logs::DELETE_QUERY, body: None, answer: Beside("deleted", Shape::Whole(0, i64::MAX)), run: logs::delete },
@@ -164,15 +200,28 @@ pub(crate) static ENDPOINTS: &[Endpoint] = &[
     // Analytics
     get(ANALYTICS, "Sums and percentiles", analytics::QUERY, One(analytics::SHOWN), analytics::get),
     Endpoint { method: Method::POST, path: GRAPHQL, about: "Analytics as GraphQL", right: Read, query: &[], body: Some(graphql::ASKED), answer: Raw("application/json"), run: graphql::ask },
+    // Billing
+    get(BALANCE, "The balance of credits, which is 0", &[], One(billing::BALANCE_SHOWN), billing::balance),
+    get(INVOICES, "List invoices; there are none", &[billing::INVOICES], One(billing::INVOICES_SHOWN), billing::invoices),
+    get(PREVIEW, "The next invoice, which is over nothing", &[], One(billing::PREVIEW_SHOWN), billing::preview),
+    get(HISTORY, "What calls cost with their providers, in cents", billing::HISTORY, One(billing::HISTORY_SHOWN), billing::history),
+    change(Method::POST, TOPUP, "Buy credits; always refused", Some(billing::TOPUP), One(EMPTY), billing::refuse_topup),
+    change(Method::POST, TOPUP_STATUS, "How a payment stands; there is none", Some(billing::TOPUP_STATUS), One(EMPTY), billing::no_payment),
+    get(TOPUP_CONFIG, "When credits are bought, which is never", &[], One(billing::TOPUP_CONFIG_SHOWN), billing::topup_config),
+    change(Method::POST, TOPUP_CONFIG, "Buy credits from time to time; always refused", Some(billing::TOPUP_CONFIG), One(EMPTY), billing::refuse_topup),
+    change(Method::DELETE, TOPUP_CONFIG, "Buy no credits", None, One(EMPTY), billing::nothing),
+    get(LIMIT, "The account's spending limit; there is none", &[], One(billing::LIMIT_SHOWN), billing::limit),
+    change(Method::POST, LIMIT, "Limit spending; always refused, as on Cloudflare", Some(billing::LIMIT), One(EMPTY), billing::refuse_limit),
+    change(Method::DELETE, LIMIT, "Do not limit spending", None, One(EMPTY), billing::nothing),
     // Evaluations
-    get(TYPES, "List evaluation types", &[PAGE, PER_PAGE_100], Page(evaluations::TYPE_SHOWN), evaluations::types),
+    get(TYPES, "List evaluation types", &[PAGE, PER_PAGE_100, TYPE_ORDER, DIRECTION], Page(evaluations::TYPE_SHOWN), evaluations::types),
     get(DATASETS, "List datasets", &[PAGE, PER_PAGE_100, ENABLE, NAME, SEARCH], Page(evaluations::DATASET_SHOWN), evaluations::datasets),
     change(Method::POST, DATASETS, "Create a dataset", Some(evaluations::DATASET), One(evaluations::DATASET_SHOWN), evaluations::create_dataset),
     get(DATASET, "Get a dataset", &[], One(evaluations::DATASET_SHOWN), evaluations::dataset),
     change(Method::PUT, DATASET, "Replace a dataset", Some(evaluations::DATASET), One(evaluations::DATASET_SHOWN), evaluations::replace_dataset),
     change(Method::DELETE, DATASET, "Delete a dataset", None, One(evaluations::DATASET_SHOWN), evaluations::delete_dataset),
-    get(EVALUATIONS, "List evaluations", &[PAGE, PER_PAGE_100, NAME, SEARCH], Page(evaluations::EVALUATION_SHOWN), evaluations::evaluations),
-    change(Method::POST, EVALUATIONS, "Create an evaluation; nothing processes it", Some(evaluations::EVALUATION), One(evaluations::EVALUATION_SHOWN), evaluations::create_evaluation),
+    get(EVALUATIONS, "List evaluations", &[PAGE, PER_PAGE_100, NAME, PROCESSED, SEARCH], Page(evaluations::EVALUATION_SHOWN), evaluations::evaluations),
+    change(Method::POST, EVALUATIONS, "Create an evaluation, which is processed at once", Some(evaluations::EVALUATION), One(evaluations::EVALUATION_SHOWN), evaluations::create_evaluation),
     get(EVALUATION, "Get an evaluation", &[], One(evaluations::EVALUATION_SHOWN), evaluations::evaluation),
     change(Method::DELETE, EVALUATION, "Delete an evaluation", None, One(evaluations::EVALUATION_SHOWN), evaluations::delete_evaluation),
 ];

@@ -40,10 +40,11 @@ const READ_ONLY: [&str; 8] = [
 ];
 
 /// Settings Cloudflare's clients do not know. They replace a gateway without them and do not mean them to go.
-const OURS: [&str; 8] = [
+const OURS: [&str; 9] = [
     "cache_semantic",
     "cache_stale_if_error",
     "cache_stale_while_revalidate",
+    "log_max_age",
     "on_disconnect",
     "policies",
     "rate_limits",
@@ -59,10 +60,10 @@ const HIDDEN: &str = "********";
 pub(crate) struct Known {
     pub(crate) settings: GatewaySettings,
     /// Row of the store; `None`: declared, or of `genesis dev`.
-    account: Option<String>,
-    declared: bool,
-    created_at_ms: i64,
-    modified_at_ms: i64,
+    pub(crate) account: Option<String>,
+    pub(crate) declared: bool,
+    pub(crate) created_at_ms: i64,
+    pub(crate) modified_at_ms: i64,
 }
 
 pub(crate) fn list(call: &Call<'_>) -> Result<Response<Body>, Refusal> {

@@ -6,14 +6,18 @@
 //! * `endpoints`: the table of the management API: path, right, parameters, shapes, handler
 //! * `call`: one request on its way to its handler; `access` says who may, `query` and `shape` read what was sent
 //! * `envelope`: Cloudflare's envelope, errors and pages
-//! * `gateways`, `provider_configs`, `custom_providers`, `routes`, `evaluations`: settings
+//! * `gateways`, `provider_configs`, `custom_providers`, `routes`, `policies`, `custom_domains`,
+//!   `evaluations`: settings
 //! * `logs`: the log: filters, records, bodies; `tail`: the log as it happens
 //! * `analytics`: sums in plain JSON and CSV; `graphql`: the same as Cloudflare's dashboards ask for them
+//! * `billing`: what Cloudflare's billing paths say where nothing is sold
 //! * `openapi`: the table described
 
 mod access;
 mod analytics;
+mod billing;
 mod call;
+mod custom_domains;
 mod custom_providers;
 mod endpoints;
 mod envelope;
@@ -24,6 +28,7 @@ pub mod health;
 mod logs;
 pub mod metrics;
 mod openapi;
+mod policies;
 mod provider_configs;
 mod query;
 mod routes;
@@ -36,7 +41,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use bytes::Bytes;
-use genesis_config::{GatewaySettings, Providers};
+use genesis_config::{DomainBlock, GatewaySettings, HostName, Providers};
 use genesis_store::{Journal, Store};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 
@@ -44,6 +49,7 @@ use access::{Access, Right, is_from_the_web, out_of_scope};
 pub use custom_providers::patch as custom_provider_patch;
 pub use envelope::Body;
 use envelope::{Refusal, code};
+use evaluations::evaluate::Evaluator;
 use metrics::Metrics;
 pub use metrics::{CacheGauge, CacheHeld, ExportGauge, ExportHeld};
 pub use openapi::document as openapi;
@@ -56,6 +62,7 @@ pub struct Admin {
     journal: Arc<Journal>,
     access: Access,
     listeners: Listeners,
+    evaluator: Evaluator,
     declared: RwLock<Arc<Declared>>,
     metrics: Arc<Metrics>,
     cache: OnceLock<CacheGauge>,
@@ -69,6 +76,8 @@ pub struct Admin {
 pub struct Declared {
     /// By id.
     pub gateways: BTreeMap<String, GatewaySettings>,
+    /// Custom domains.
+    pub domains: BTreeMap<HostName, DomainBlock>,
     /// When the file was written, in milliseconds since the epoch.
     pub written_at_ms: i64,
     /// Account ids that are answered; `None`: any, all meaning the same.
@@ -85,6 +94,7 @@ impl Default for Declared {
     fn default() -> Self {
         Self {
             gateways: BTreeMap::new(),
+            domains: BTreeMap::new(),
             written_at_ms: 0,
             accounts: None,
             providers: Providers::builtin(),
@@ -105,6 +115,7 @@ impl Admin {
             journal,
             access: Access::default(),
             listeners: Listeners::default(),
+            evaluator: Evaluator::default(),
             declared,
             metrics,
             cache: OnceLock::new(),

@@ -102,6 +102,11 @@ fn answer(answer: &Answer) -> Value {
             data["properties"][name] = list;
             beside("data", data)
         }
+        Answer::Partly(shape) => {
+            let mut schema = enveloped(shape.schema());
+            schema["properties"]["success"] = json!({ "type": "boolean" });
+            schema
+        }
         Answer::Beside(name, shape) => beside(name, shape.schema()),
         Answer::Raw(media) => {
             return json!({ "description": "As it is", "content": { *media: {} } });

@@ -80,6 +80,14 @@ fn server(file: &File) -> Vec<Problem> {
         let problem = Problem::at("gateway.accounts", "an empty list answers nobody");
         problems.push(problem.with_hint("leave it out to answer any account id"));
     }
+    for (name, domain) in &gateway.domains {
+        let Some(accounts) = &gateway.accounts else { continue };
+        if !domain.account.as_ref().is_some_and(|account| accounts.contains(account)) {
+            let path = format!("{}.account", join("gateway.domains", name.as_str()));
+            let problem = Problem::at(path, "a custom domain needs one of the accounts that are answered");
+            problems.push(problem.with_hint(format!("one of {}", accounts.join(", "))));
+        }
+    }
     let limits = &gateway.limits;
     for (field, value) in [
         ("headerBytes", limits.header_bytes),

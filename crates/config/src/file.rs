@@ -13,6 +13,7 @@ use serde::Deserialize;
 use crate::edit::is_too_deep;
 use crate::environment::{Environment, references};
 use crate::gateway::GatewaySettings;
+use crate::host_name::HostName;
 use crate::logpush::LogpushBlock;
 use crate::money::Usd;
 use crate::problem::{Problem, join};
@@ -461,6 +462,18 @@ pub struct GatewayBlock {
     pub routes: BTreeMap<String, RouteBlock>,
     /// Where the log is carried.
     pub logpush: Vec<LogpushBlock>,
+    /// Custom domains: host names that stand for a gateway.
+    pub domains: BTreeMap<HostName, DomainBlock>,
+}
+
+/// `gateway.domains.<host name>`: where calls to this name go.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct DomainBlock {
+    pub gateway: String,
+    /// Needed where accounts are named.
+    #[serde(default)]
+    pub account: Option<String>,
 }
 
 /// `gateway.routes.<name>`: a dynamic route as written; [`crate::Route`] is the graph it stands for.
@@ -497,6 +510,7 @@ impl Default for GatewayBlock {
             gateways: BTreeMap::new(),
             routes: BTreeMap::new(),
             logpush: Vec::new(),
+            domains: BTreeMap::new(),
         }
     }
 }

@@ -54,6 +54,9 @@ pub struct GatewaySettings {
     /// What happens at that number. Default: the oldest records go, since a gateway that silently stops logging
     /// is found out when the log is needed.
     pub log_management_strategy: LogStrategy,
+    /// Ours: seconds a log record is kept; 0: age is no reason to delete one.
+    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "is_zero")]
+    pub log_max_age: u64,
     pub logpush: bool,
     /// RSA public key (SPKI, PEM) that exported bodies are encrypted for.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -123,6 +126,7 @@ impl Default for GatewaySettings {
             log_classification: false,
             log_management: 1_000_000,
             log_management_strategy: LogStrategy::default(),
+            log_max_age: 0,
             logpush: false,
             logpush_public_key: None,
             on_disconnect: OnDisconnect::default(),
@@ -184,6 +188,7 @@ impl GatewaySettings {
         bound("cache_stale_if_error", self.cache_stale_if_error, 0, MONTH_SECONDS);
         bound("cache_stale_while_revalidate", self.cache_stale_while_revalidate, 0, MONTH_SECONDS);
         bound("log_management", self.log_management, 10_000, 10_000_000);
+        bound("log_max_age", self.log_max_age, 0, TEN_YEARS_SECONDS);
         bound("retry_delay", self.retry_delay.unwrap_or(0), 0, 5_000);
         bound("retry_max_attempts", self.retry_max_attempts.unwrap_or(1).into(), 1, 5);
         bound("rate_limiting_interval", self.rate_limiting_interval, 0, u64::from(u32::MAX));
@@ -198,6 +203,12 @@ impl GatewaySettings {
         }
         problems
     }
+}
+
+/// For fields that are left out of answers while they are off, so that these are Cloudflare's.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Exporter headers and the Stripe authorization may be secrets: neither is shown.
@@ -229,6 +240,7 @@ pub const FIELDS: &[&str] = &[
     "log_classification",
     "log_management",
     "log_management_strategy",
+    "log_max_age",
     "logpush",
     "logpush_public_key",
     "on_disconnect",
@@ -252,6 +264,8 @@ pub const FIELDS: &[&str] = &[
 
 /// Cloudflare caches for at most a month.
 const MONTH_SECONDS: u64 = 31 * 24 * 60 * 60;
+/// Longer ages are slips of the keyboard, such as milliseconds.
+const TEN_YEARS_SECONDS: u64 = 10 * 366 * 24 * 60 * 60;
 
 /// A checked gateway id: 1 to 64 of `a-z A-Z 0-9 _ -`.
 ///

@@ -31,6 +31,7 @@ pub mod edit;
 pub mod environment;
 pub mod file;
 pub mod gateway;
+mod host_name;
 mod known;
 mod limits;
 pub mod logpush;
@@ -55,9 +56,10 @@ mod template;
 pub use condition::Condition;
 pub use environment::{Environment, Source, Surroundings, Unresolved, home_dir};
 pub use file::{
-    CacheBlock, EnvBlock, File, GatewayBlock, LoadError, ProviderAuth, ProviderPatch, RouteBlock,
+    CacheBlock, DomainBlock, EnvBlock, File, GatewayBlock, LoadError, ProviderAuth, ProviderPatch, RouteBlock,
 };
 pub use gateway::{GatewayId, GatewaySettings, SemanticCache};
+pub use host_name::{HostName, HostNameError};
 pub use known::KnownModel;
 pub use logpush::{Destination, LogpushBlock};
 pub use model_name::dashed_claude;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::decide::{Asked, Cap, Decision, Policies};
 use crate::condition::Condition;
-use crate::limits::{MOST_RULES, check_id};
+use crate::limits::check_id;
 use crate::money::Usd;
 use crate::problem::Problem;
 
@@ -141,26 +141,68 @@ pub enum Interval {
     NamedInterval,
 }
 
+/// Each is looked at for every call.
+pub const MOST_POLICIES: usize = 100;
+
+impl Policy {
+    /// Reads the fields of a policy as JSON has them. They are not checked yet; see [`Policy::check`].
+    pub fn from_json(fields: serde_json::Map<String, serde_json::Value>) -> Result<Self, Problem> {
+        serde_path_to_error::deserialize(serde_json::Value::Object(fields)).map_err(|error| {
+            let path = error.path().to_string();
+            Problem::at(path, crate::read::explain(&error.into_inner().to_string()).0)
+        })
+    }
+
+    /// Every mistake of its own; paths are relative to it.
+    pub fn check(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if let Err(error) = Condition::parse(&self.condition) {
+            problems.push(Problem::at("condition", error.to_string()));
+        }
+        if let Err(message) = check_actor(&self.actor) {
+            let problem = Problem::at("actor", message);
+            problems.push(problem.with_hint("write it as in `user:{metadata.user}`"));
+        }
+        if matches!(&self.action, PolicyAction::Limit { amount, .. } if amount.0 < 0) {
+            problems.push(Problem::at("action.amount", "an amount cannot be negative"));
+        }
+        problems
+    }
+}
+
 /// Every mistake of a list of policies.
 pub(crate) fn check_policies(policies: &[Policy]) -> Vec<Problem> {
     let mut problems = Vec::new();
-    if policies.len() > MOST_RULES {
-        problems.push(Problem::at("policies", "a gateway has at most 20 policies"));
+    if policies.len() > MOST_POLICIES {
+        problems.push(Problem::at("policies", format!("a gateway has at most {MOST_POLICIES} policies")));
     }
     for (index, policy) in policies.iter().enumerate() {
         let path = format!("policies[{index}]");
         let others = policies[..index].iter().map(|other| &other.id);
         problems.extend(check_id(&path, "a policy", &policy.id, others));
-        if let Err(error) = Condition::parse(&policy.condition) {
-            problems.push(Problem::at(format!("{path}.condition"), error.to_string()));
-        }
-        if policy.actor.matches('{').count() != policy.actor.matches('}').count() {
-            let problem = Problem::at(format!("{path}.actor"), "a brace is not closed");
-            problems.push(problem.with_hint("write it as in `user:{metadata.user}`"));
-        }
-        if matches!(&policy.action, PolicyAction::Limit { amount, .. } if amount.0 < 0) {
-            problems.push(Problem::at(format!("{path}.action.amount"), "an amount cannot be negative"));
-        }
+        problems.extend(policy.check().into_iter().map(|mut problem| {
+            problem.path = format!("{path}.{}", problem.path);
+            problem
+        }));
     }
     problems
+}
+
+/// Braces come in pairs, with the path of a field between them.
+fn check_actor(actor: &str) -> Result<(), &'static str> {
+    let mut pieces = actor.split('{');
+    let no_end = |text: &str| text.contains('}');
+    if pieces.next().is_some_and(no_end) {
+        return Err("a brace is closed that was not opened");
+    }
+    for piece in pieces {
+        let (path, rest) = piece.split_once('}').ok_or("a brace is not closed")?;
+        if path.split('.').any(|name| name.trim().is_empty()) {
+            return Err("braces need the path of a field between them");
+        }
+        if no_end(rest) {
+            return Err("a brace is closed that was not opened");
+        }
+    }
+    Ok(())
 }

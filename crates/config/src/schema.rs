@@ -230,6 +230,20 @@ fn gateway() -> Value {
             ("drainSeconds", whole("How long exchanges may take to finish after a stop signal; default 30")),
             ("accounts", or_null(list("Account ids that are answered; default any", text("Account id")))),
             (
+                "domains",
+                map("Custom domains: host names that stand for a gateway", {
+                    let mut domain = object(
+                        "Where calls to this name go",
+                        [
+                            ("gateway", text("Gateway id")),
+                            ("account", or_null(text("Account id; needed where accounts are named"))),
+                        ],
+                    );
+                    domain["required"] = json!(["gateway"]);
+                    domain
+                }),
+            ),
+            (
                 "cache",
                 object(
                     "What the answers kept for repetition may cost; read when the gateway starts",
@@ -376,6 +390,7 @@ pub fn gateway_settings() -> Value {
                 "log_management_strategy",
                 words("What happens at that number", &["STOP_INSERTING", "DELETE_OLDEST"]),
             ),
+            ("log_max_age", nullable(whole("Seconds a log record is kept; 0 is as long as there is room"))),
             ("logpush", flag("Export logs")),
             (
                 "on_disconnect",
@@ -516,7 +531,8 @@ fn rate_limit() -> Value {
     rule
 }
 
-fn policy() -> Value {
+/// A policy as JSON Schema.
+pub fn policy() -> Value {
     let names = |what: &str| json!({ "description": what, "anyOf": [text("A name"), list("Names", text("A name")), { "type": "null" }] });
     let named =
         object("Only these", [("model", names("Models; `*` is a wildcard")), ("provider", names("Slugs"))]);
@@ -683,7 +699,10 @@ mod tests {
                 places.push((path.clone(), choice.clone()));
             }
             if schema["additionalProperties"].is_object() {
-                places.push((below("S1"), schema["additionalProperties"].clone()));
+                // Names are checked where they are host names.
+                let key =
+                    if path.last().is_some_and(|name| name == "domains") { "[\"a.example\"]" } else { "S1" };
+                places.push((below(key), schema["additionalProperties"].clone()));
             }
             if schema["items"].is_object() {
                 places.push((below("[0]"), schema["items"].clone()));

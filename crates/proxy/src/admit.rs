@@ -1,9 +1,12 @@
 //! Token → caller and rights.
 
+use std::sync::Arc;
+
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue, ORIGIN};
 
 use genesis_config::{GatewaySettings, is_local_place};
+use genesis_store::Identity;
 use http::StatusCode;
 
 use crate::failure::{Code, Failure};
@@ -14,6 +17,8 @@ use crate::snapshot::{Snapshot, Token};
 pub(crate) struct Caller {
     /// `None`: nobody we know; the gateway asks for no token.
     pub(crate) token_id: Option<String>,
+    /// Whom the token was given to.
+    pub(crate) identity: Option<Arc<Identity>>,
     /// `genesis dev` on loopback: may use stored keys without a token.
     pub(crate) trusted: bool,
 }
@@ -64,7 +69,8 @@ pub(crate) fn judge(
     if let Some(token) = token {
         let scoped = token.gateways.is_empty() || token.gateways.contains(&gateway.id);
         if token.run && scoped {
-            return Ok(Caller { token_id: Some(token.id.clone()), trusted: false });
+            let identity = token.identity.clone();
+            return Ok(Caller { token_id: Some(token.id.clone()), identity, trusted: false });
         }
         if gateway.authentication {
             let why = if token.run {
@@ -79,6 +85,7 @@ pub(crate) fn judge(
     if !gateway.authentication {
         return Ok(Caller {
             token_id: None,
+            identity: None,
             trusted: snapshot.simulator.is_some() && !is_from_the_web(headers),
         });
     }

@@ -11,7 +11,7 @@ use genesis_config::GatewaySettings;
 use genesis_config::gateway::OnDisconnect;
 use genesis_wire::translate::Context;
 use http::header::HeaderName;
-use http::{HeaderMap, Method, Request, Response, StatusCode, request};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, request};
 use hyper::body::Body as _;
 
 use crate::admit::{Caller, admit};
@@ -31,7 +31,7 @@ use crate::planning::Planning;
 use crate::realtime::{self, Socket};
 use crate::receipt::Receipt;
 use crate::reply;
-use crate::resolve::{Asks, Manner, Surface, surface};
+use crate::resolve::{Asks, Manner, Surface, addressed};
 use crate::resume;
 use crate::retry::Policy;
 use crate::run::{self, Envelope};
@@ -47,7 +47,7 @@ pub(crate) type Answering = Pin<Box<dyn Future<Output = Response<Body>>>>;
 
 pub(crate) fn handle(worker: Rc<Worker>, request: Request<ClientBody>) -> Answering {
     let snapshot = worker.shared.snapshot();
-    let outlives = outlives_its_client(&snapshot, request.uri().path(), request.headers());
+    let outlives = outlives_its_client(&snapshot, request.uri(), request.headers());
     let answered = answer(worker, snapshot, request, outlives);
     if outlives { Box::pin(detached(answered)) } else { Box::pin(answered) }
 }
@@ -55,10 +55,10 @@ pub(crate) fn handle(worker: Rc<Worker>, request: Request<ClientBody>) -> Answer
 /// A universal request that came as a message over a socket: an exchange like any other, with `head` as its own.
 pub(crate) async fn message(worker: Rc<Worker>, head: request::Parts, steps: Bytes) -> Response<Body> {
     let snapshot = worker.shared.snapshot();
-    let outlives = outlives_its_client(&snapshot, head.uri.path(), &head.headers);
+    let outlives = outlives_its_client(&snapshot, &head.uri, &head.headers);
     let answered = async move {
         let uri = head.uri.clone();
-        let Surface::Universal { account, gateway } = surface(uri.path()) else {
+        let Surface::Universal { account, gateway } = addressed(&snapshot, &uri, &head.headers) else {
             return reply::not_found(uri.path());
         };
         let drains = outlives.then(|| worker.drains.clone());
@@ -81,7 +81,7 @@ async fn detached(answered: impl Future<Output = Response<Body>> + 'static) -> R
 }
 
 /// Whether the exchange goes on when its client leaves: by header, else by the gateway's setting.
-fn outlives_its_client(snapshot: &Snapshot, path: &str, headers: &HeaderMap) -> bool {
+fn outlives_its_client(snapshot: &Snapshot, uri: &Uri, headers: &HeaderMap) -> bool {
     static ON_DISCONNECT: HeaderName = HeaderName::from_static("cf-aig-on-disconnect");
     match headers.get(&ON_DISCONNECT).and_then(|value| on_disconnect(value.to_str().ok()?)) {
         Some(wish) => return wish == OnDisconnect::Drain,
@@ -89,7 +89,7 @@ fn outlives_its_client(snapshot: &Snapshot, path: &str, headers: &HeaderMap) -> 
         None => {}
     }
     let named;
-    let gateway = match surface(path) {
+    let gateway = match addressed(snapshot, uri, headers) {
         Surface::Provider { gateway, .. } | Surface::Universal { gateway, .. } => gateway,
         Surface::Unified { gateway: Some(gateway), .. } => gateway,
         Surface::Unified { gateway: None, .. } => {
@@ -111,15 +111,15 @@ async fn answer(
     let (head, body) = request.into_parts();
     let uri = head.uri.clone();
     let drains = outlives.then(|| worker.drains.clone());
-    let addressed = surface(uri.path());
-    if let Some(aim) = Aim::of(addressed, &head.method, &head.headers) {
+    let surface = addressed(&snapshot, &uri, &head.headers);
+    if let Some(aim) = Aim::of(surface, &head.method, &head.headers) {
         let Aim { account, gateway, provider, rest, manner, wanted } = &aim;
         let address = Address { account, gateway, provider, rest, manner: *manner };
-        let socket = socket.filter(|_| matches!(addressed, Surface::Provider { .. }));
+        let socket = socket.filter(|_| matches!(surface, Surface::Provider { .. }));
         let client = Client { head, body: Sent::Arriving(body), socket, drains, by_message: false };
         return exchange(&worker, &snapshot, address, *wanted, client).await;
     }
-    match addressed {
+    match surface {
         Surface::Models { account, gateway, id, manner } => {
             let gateway = gateway.map_or_else(|| gateway_named(&head.headers), str::to_owned);
             list_models(&snapshot, account, &gateway, id, head)
@@ -453,7 +453,7 @@ impl<'a> Exchange<'a> {
 impl Exchange<'_> {
     fn admitted(&mut self, caller: &Caller) {
         self.caller = Some(caller.clone());
-        self.receipt.called_by(caller.token_id.clone());
+        self.receipt.called_by(caller);
         let known = self.snapshot.gateways.contains_key(&self.gateway.id);
         if !known && caller.may_use_keys() {
             self.worker.shared.tell(Event::DefaultGatewayUsed { account: self.address.account.to_owned() });

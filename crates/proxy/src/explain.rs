@@ -25,7 +25,7 @@ use crate::limit::{Gate, Refused};
 use crate::options::Options;
 use crate::plan::{self, malformed};
 use crate::planning::Planning;
-use crate::resolve::{Asks, Surface, surface};
+use crate::resolve::{Asks, Surface, addressed};
 use crate::retry::Wish;
 use crate::route::{self, Reached};
 use crate::run;
@@ -100,7 +100,8 @@ pub enum Sender<'a> {
 /// Says what the gateway would do with `request`, whose URI may be a whole URL.
 pub fn explain(snapshot: &Snapshot, request: Request<Bytes>, sender: Sender<'_>) -> Explanation {
     let (head, body) = request.into_parts();
-    let mut told = Explanation { surface: name(surface(head.uri.path())), ..Explanation::default() };
+    let surface = name(addressed(snapshot, &head.uri, &head.headers));
+    let mut told = Explanation { surface, ..Explanation::default() };
     if let Err(failure) = told.follow(snapshot, head, &body, sender) {
         told.refusal = Some(Refusal::from(&failure));
     }
@@ -129,9 +130,9 @@ impl Explanation {
         sender: Sender<'_>,
     ) -> Result<(), Failure> {
         let uri = head.uri.clone();
-        let addressed = surface(uri.path());
-        let Some(aim) = Aim::of(addressed, &head.method, &head.headers) else {
-            return Err(no_call(addressed));
+        let surface = addressed(snapshot, &uri, &head.headers);
+        let Some(aim) = Aim::of(surface, &head.method, &head.headers) else {
+            return Err(no_call(surface));
         };
         (self.account, self.gateway) = (Some(aim.account.to_owned()), Some(aim.gateway.to_string()));
         let gateway = plan::gateway(snapshot, aim.account, &aim.gateway)?;

@@ -91,5 +91,5 @@ pub use limit::Limiter;
 pub use outward::{Outward, OutwardAnswer, OutwardCall, OutwardError};
 pub use route::GatewayRoute;
 pub use server::{Aside, AsideBody, Event, Server, ServerError, ServerOptions, Shared};
-pub use snapshot::{Key, KeyRate, Snapshot, SnapshotParts, Token};
+pub use snapshot::{Domain, Key, KeyRate, Snapshot, SnapshotParts, Token};
 pub use upstream::trusted_roots;

@@ -30,6 +30,7 @@ use std::sync::{Arc, OnceLock};
 
 use genesis_config::policy::{Asked as PolicyAsked, Cap, Decision, Policies};
 use genesis_config::{GatewaySettings, Price, Provider};
+use genesis_store::Identity;
 use genesis_wire::{Dialect, peek};
 use serde_json::Value;
 
@@ -59,6 +60,7 @@ pub(crate) struct GatewayLimits {
 pub(crate) struct Applicant<'a> {
     pub(crate) generation: u64,
     pub(crate) token: &'a str,
+    pub(crate) identity: Option<&'a Identity>,
     pub(crate) metadata: &'a serde_json::Map<String, Value>,
     pub(crate) provider: &'a Provider,
     pub(crate) dialect: Option<Dialect>,
@@ -219,6 +221,7 @@ impl<'a> Applicant<'a> {
         Subject {
             gateway,
             token: self.token,
+            identity: self.identity,
             metadata: self.metadata,
             provider: &self.provider.slug,
             model: model.unwrap_or_default(),
@@ -255,9 +258,19 @@ impl Subject<'_> {
         let names: Vec<&str> = path.iter().map(String::as_str).collect();
         match names[..] {
             ["metadata", key] => self.metadata.get(key).cloned(),
-            ["token", "id"] | ["cf", "user", "id"] if !self.token.is_empty() => Some(self.token.into()),
+            ["token", "id"] => self.token(),
+            ["cf", "user", "id"] => self.known(&["user", "id"]).or_else(|| self.token()),
+            ["cf", ref below @ ..] => self.known(below),
             ["gateway", "id"] => Some(self.gateway.into()),
             _ => None,
         }
+    }
+
+    fn token(&self) -> Option<Value> {
+        (!self.token.is_empty()).then(|| self.token.into())
+    }
+
+    fn known(&self, path: &[&str]) -> Option<Value> {
+        self.identity?.field(path)
     }
 }

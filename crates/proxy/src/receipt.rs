@@ -23,7 +23,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use genesis_config::money::Usd;
 use genesis_config::{GatewaySettings, Price, PriceTable};
-use genesis_store::{Fault, LogRecord, Outcome, Payload};
+use genesis_store::{Fault, Identity, LogRecord, Outcome, Payload};
 use genesis_wire::peek::peek;
 use genesis_wire::{Dialect, Usage};
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
@@ -33,7 +33,7 @@ use uuid::Uuid;
 use self::capture::Capture;
 pub(crate) use self::open::OpenCalls;
 use self::spend::Spending;
-use crate::admit::bare;
+use crate::admit::{Caller, bare};
 use crate::credential::Credential;
 use crate::failure::Failure;
 use crate::options::{Options, is_secret};
@@ -45,6 +45,8 @@ use crate::watch::Watch;
 
 /// Longest body the log keeps, per direction.
 const BODY_LIMIT: usize = 10 * 1024 * 1024;
+/// Callers cannot set it: their keys that begin with `cf.` are dropped.
+const USER_METADATA: &str = "cf.user_id";
 /// Status in the log when a client left before there was an answer; never sent.
 const CLIENT_LEFT: u16 = 499;
 
@@ -82,6 +84,8 @@ pub(crate) struct Receipt {
     client_gone: bool,
     priced: bool,
     spending: Spending,
+    /// Whom the caller's token was given to.
+    identity: Option<Arc<Identity>>,
 }
 
 impl Receipt {
@@ -154,6 +158,7 @@ impl Receipt {
         record.request_head = String::new();
         let mut receipt = Self::of(record, &self.shared, &self.snapshot, self.collect, self.collect_payload);
         receipt.secrets.clone_from(&self.secrets);
+        receipt.identity.clone_from(&self.identity);
         receipt.manner = self.manner;
         receipt.request_body(body);
         receipt
@@ -190,6 +195,7 @@ impl Receipt {
             client_gone: false,
             priced: false,
             spending: Spending::default(),
+            identity: None,
         }
     }
 
@@ -227,8 +233,17 @@ impl Receipt {
         }
     }
 
-    pub(crate) fn called_by(&mut self, token_id: Option<String>) {
-        self.record.token_id = token_id.unwrap_or_default();
+    /// A user the token names goes into the metadata, as Cloudflare puts the one it knows from Access there.
+    pub(crate) fn called_by(&mut self, caller: &Caller) {
+        self.record.token_id = caller.token_id.clone().unwrap_or_default();
+        self.identity.clone_from(&caller.identity);
+        if let Some(user) = self.identity.as_ref().and_then(|identity| identity.user.clone()) {
+            self.record.metadata.insert(USER_METADATA.to_owned(), user.into());
+        }
+    }
+
+    pub(crate) fn identity(&self) -> Option<&Identity> {
+        self.identity.as_deref()
     }
 
     pub(crate) fn addressed(&mut self, provider: &str, path: &str) {

@@ -1,6 +1,9 @@
 //! URL → what the client addresses.
 
 use genesis_wire::Dialect;
+use http::{HeaderMap, Uri};
+
+use crate::snapshot::{Domain, Snapshot};
 
 /// How a request addresses us. All parts are slices of the raw, percent-encoded path.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -72,7 +75,26 @@ pub(crate) enum Manner {
     Client(Dialect),
 }
 
-pub(crate) fn surface(path: &str) -> Surface<'_> {
+/// By its path, or at a custom domain, where the host stands for account and gateway.
+pub(crate) fn addressed<'a>(snapshot: &'a Snapshot, uri: &'a Uri, headers: &HeaderMap) -> Surface<'a> {
+    match snapshot.domain(uri, headers) {
+        Some(domain) => at_domain(domain, uri.path()),
+        None => surface(uri.path()),
+    }
+}
+
+/// `/{provider}/…`, `/compat/…` and `/run`. Whoever knows a custom domain is to know nothing but the gateway behind it, so there is
+/// no management API, no other gateway and no metrics; that the process is alive is what load balancers ask.
+fn at_domain<'a>(domain: &'a Domain, path: &'a str) -> Surface<'a> {
+    let rest = path.strip_prefix('/').unwrap_or(path);
+    match below_gateway(&domain.account, &domain.gateway, rest) {
+        _ if rest == "healthz" => Surface::Aside,
+        Surface::Universal { .. } => Surface::Unknown,
+        surface => surface,
+    }
+}
+
+fn surface(path: &str) -> Surface<'_> {
     let Some(rest) = path.strip_prefix("/v1/") else {
         if let Some(surface) = rest_api(path).or_else(|| resume_beside(path)) {
             return surface;
@@ -90,7 +112,12 @@ pub(crate) fn surface(path: &str) -> Surface<'_> {
     if account.is_empty() || gateway.is_empty() {
         return Surface::Unknown;
     }
-    let (provider, rest) = split(rest);
+    below_gateway(account, gateway, rest)
+}
+
+/// `{provider}/{rest…}`, `compat/…`, or nothing: the universal endpoint
+fn below_gateway<'a>(account: &'a str, gateway: &'a str, path: &'a str) -> Surface<'a> {
+    let (provider, rest) = split(path);
     if provider.is_empty() {
         return Surface::Universal { account, gateway };
     }
@@ -184,6 +211,33 @@ fn first_segment(path: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_custom_domain_has_providers_and_compat_and_nothing_else() {
+        let domain = Domain { account: "acct".to_owned(), gateway: "gw".to_owned() };
+        let at = |path| at_domain(&domain, path);
+        let (account, gateway) = ("acct", "gw");
+        assert_eq!(
+            at("/openai/v1/chat/completions"),
+            Surface::Provider { account, gateway, provider: "openai", rest: "v1/chat/completions" }
+        );
+        let asks = Asks::Answer(Dialect::OpenAiChat);
+        let manner = Manner::Gateway;
+        for path in ["/compat/chat/completions", "/compat/v1/chat/completions"] {
+            assert_eq!(at(path), Surface::Unified { account, gateway: Some(gateway), asks, manner });
+        }
+        assert_eq!(
+            at("/compat/models"),
+            Surface::Models { account, gateway: Some(gateway), id: None, manner }
+        );
+        assert_eq!(at("/healthz"), Surface::Aside);
+        for path in ["/", "", "//", "/compat", "/compat/nonsense"] {
+            assert_eq!(at(path), Surface::Unknown, "{path}");
+        }
+        for path in ["/client/v4/accounts", "/metrics", "/dashboard", "/readyz", "/v1/acct/other/openai/x"] {
+            assert!(matches!(at(path), Surface::Provider { gateway: "gw", .. }), "{path}");
+        }
+    }
 
     #[test]
     fn urls_name_their_surface() {

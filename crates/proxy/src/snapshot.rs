@@ -11,9 +11,11 @@ use std::time::Duration;
 use genesis_config::file::Limits;
 use genesis_config::gateway::OnDisconnect;
 use genesis_config::{
-    Environment, ExposeSecret, GatewaySettings, Provider, ProviderAuth, Providers, Route, Secret,
+    Environment, ExposeSecret, GatewaySettings, HostName, Provider, ProviderAuth, Providers, Route, Secret,
 };
-use http::header::{HeaderName, HeaderValue};
+use genesis_store::Identity;
+use http::header::{HOST, HeaderName, HeaderValue};
+use http::{HeaderMap, Uri};
 
 use crate::credential::{StoredKey, StoredKeys};
 use crate::health::{self, Health, TargetHealth};
@@ -27,6 +29,8 @@ pub struct SnapshotParts {
     pub gateways: Vec<GatewaySettings>,
     /// Dynamic routes; of two that fit, the one for this gateway wins, else the earlier.
     pub routes: Vec<GatewayRoute>,
+    /// Custom domains: host names that stand for an account and a gateway.
+    pub domains: HashMap<HostName, Domain>,
     /// Account ids that are answered; `None`: any.
     pub accounts: Option<Vec<String>>,
     pub tokens: Vec<Token>,
@@ -43,6 +47,13 @@ pub struct SnapshotParts {
     pub simulate_all: bool,
 }
 
+/// What a custom domain stands for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Domain {
+    pub account: String,
+    pub gateway: String,
+}
+
 /// A gateway token, known by its hash only.
 #[derive(Clone, Debug)]
 pub struct Token {
@@ -54,6 +65,8 @@ pub struct Token {
     /// Empty: all gateways.
     pub gateways: Vec<String>,
     pub expires_at_ms: Option<i64>,
+    /// Whom it was given to; `None` if nobody says.
+    pub identity: Option<Arc<Identity>>,
 }
 
 /// A provider key and where it came from.
@@ -86,6 +99,7 @@ pub struct Snapshot {
     pub(crate) generation: u64,
     pub(crate) gateways: HashMap<String, Arc<GatewaySettings>>,
     routes: Vec<GatewayRoute>,
+    domains: HashMap<HostName, Domain>,
     /// Some gateway reads answers to their end when clients leave.
     pub(crate) drains: bool,
     /// By gateway.
@@ -171,6 +185,7 @@ impl Snapshot {
                 .map(|gateway| (gateway.id.clone(), Arc::new(gateway)))
                 .collect(),
             routes: parts.routes,
+            domains: parts.domains,
             limited,
             accounts: parts.accounts.map(HashSet::from_iter),
             providers: parts.providers,
@@ -244,6 +259,15 @@ impl Snapshot {
             let keyed = self.keys.has_any(&provider.slug) || provider.custom || !setup.headers.is_empty();
             (keyed || setup.simulated).then_some(provider)
         })
+    }
+
+    /// What the host a request names stands for, if it is a custom domain.
+    pub(crate) fn domain(&self, uri: &Uri, headers: &HeaderMap) -> Option<&Domain> {
+        if self.domains.is_empty() {
+            return None;
+        }
+        let named = uri.host().or_else(|| headers.get(HOST)?.to_str().ok())?;
+        self.domains.get(&HostName::of_header(named)?)
     }
 
     /// The dynamic route of this name.

@@ -1,10 +1,10 @@
 //! What outlives a request: tokens, sealed keys, gateways, and the log.
 //!
 //! * [`store`]: opening it; the two files it consists of
-//! * [`token`]: what clients present; kept as hashes
+//! * [`token`]: what clients present; kept as hashes; [`identity`]: whom it was given to
 //! * [`key`]: provider keys; sealed by `seal` under the master key
 //! * [`gateway`]: gateways created at run time
-//! * [`custom_provider`], [`route`], [`document`]: what else the management API keeps
+//! * [`custom_provider`], [`route`], [`policy`], [`domain`], [`document`]: what else the management API keeps
 //! * [`record`]: one exchange as it is logged
 //! * [`journal`]: the only part the request path touches: a queue and the thread that empties it
 //! * [`cache`]: answers kept for repetition: a queue, two threads, an index
@@ -29,16 +29,19 @@ pub mod cache;
 mod chapter;
 pub mod custom_provider;
 pub mod document;
+pub mod domain;
 pub mod error;
 pub mod export;
 pub mod filter;
 pub mod gateway;
 pub mod health;
+pub mod identity;
 pub mod journal;
 pub mod key;
 pub mod lease;
 mod packed;
 mod page;
+pub mod policy;
 pub mod query;
 pub mod record;
 pub mod route;
@@ -57,17 +60,20 @@ pub use backup::Restored;
 pub use cache::{CacheDisk, CacheKey, CacheOptions, CacheRow, CacheStats, CacheUse};
 pub use custom_provider::CustomProviderRow;
 pub use document::DocumentRow;
+pub use domain::DomainRow;
 pub use error::{Error, ErrorKind, Result};
 pub use export::{LogEntry, LogPlace, LogSlice, LogStretch, WhichGateways};
 pub use filter::{Direction, LogCondition, LogField, LogFilter, LogOrder, LogValue, Operator};
 pub use gateway::GatewayRow;
+pub use identity::Identity;
 pub use journal::{
     Figures, Following, Journal, JournalOptions, JournalStats, Listener, Retention, RetentionOf, Strategy,
     Tally, Wake,
 };
 pub use key::{KeyOptions, KeyRow};
 pub use lease::{Lease, Leases};
-pub use query::{GroupBy, LogRanges, UsageQuery, UsageRow};
+pub use policy::PolicyRow;
+pub use query::{GroupBy, LogRanges, LogTally, UsageQuery, UsageRow};
 pub use record::{Attempt, Fault, LogRecord, Outcome, Payload, span_id};
 pub use route::{RouteDeployment, RouteRow, RouteVersion};
 pub use store::{Store, StoreOptions};

@@ -108,6 +108,33 @@ impl LogRanges {
     }
 }
 
+/// Sums over single records, each counted once.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct LogTally {
+    pub count: u64,
+    /// How many have a cost, and what those cost together.
+    pub priced: u64,
+    pub cost_nano_usd: i64,
+    pub duration_ms: u64,
+    /// Feedback above and below 0.
+    pub liked: u64,
+    pub disliked: u64,
+}
+
+impl LogTally {
+    pub(crate) fn add(&mut self, head: &Head<'_>, annotation: Option<&Annotation>) {
+        self.count += 1;
+        self.duration_ms += u64::from(head.duration_ms);
+        if let Some(cost) = head.cost(annotation) {
+            self.priced += 1;
+            self.cost_nano_usd = self.cost_nano_usd.saturating_add(cost);
+        }
+        let feedback = annotation.and_then(|noted| noted.feedback).unwrap_or(0);
+        self.liked += u64::from(feedback > 0);
+        self.disliked += u64::from(feedback < 0);
+    }
+}
+
 fn widen(range: &mut Option<(i64, i64)>, number: Option<i64>) {
     if let Some(number) = number {
         let (least, most) = range.unwrap_or((number, number));
@@ -136,6 +163,12 @@ impl Store {
     /// limit do not. Looks at every record that may match.
     pub fn log_ranges(&self, filter: &LogFilter) -> Result<LogRanges> {
         self.log_database().ranges(filter)
+    }
+
+    /// Adds up the records that match any of the filters, of which only conditions and search count. Looks at every record
+    /// that may match.
+    pub fn tally_logs(&self, filters: &[LogFilter]) -> Result<LogTally> {
+        self.log_database().tally(filters)
     }
 
     /// Deletes the records that match, with their bodies and what was noted about them; returns how many. With a limit

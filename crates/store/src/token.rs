@@ -8,7 +8,7 @@ use aws_lc_rs::{digest, rand};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, ErrorKind, Result, Secret, Store};
+use crate::{Error, ErrorKind, Identity, Result, Secret, Store};
 
 /// What a token may be used for.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -32,6 +32,7 @@ pub struct NewToken {
     pub gateways: Vec<String>,
     /// Milliseconds since the epoch; `None`: does not expire.
     pub expires_at_ms: Option<i64>,
+    pub identity: Identity,
 }
 
 /// A token as it is stored. Its text is shown once, at creation, and cannot be recovered.
@@ -50,6 +51,8 @@ pub struct TokenRow {
     pub created_at_ms: i64,
     pub expires_at_ms: Option<i64>,
     pub revoked_at_ms: Option<i64>,
+    #[serde(skip_serializing_if = "Identity::is_empty")]
+    pub identity: Identity,
 }
 
 impl TokenRow {
@@ -83,6 +86,7 @@ impl Store {
             created_at_ms: now_ms,
             expires_at_ms: new.expires_at_ms,
             revoked_at_ms: None,
+            identity: new.identity,
         };
         self.settings().insert_token(&row)?;
         Ok((row, SecretString::from(text)))

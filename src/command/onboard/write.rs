@@ -159,8 +159,7 @@ fn make_token(home: &Home, settings: &Settings) -> Result<Secret, Failed> {
     let new = NewToken {
         name: "onboard".to_owned(),
         permissions: Permissions { run: true, read: false, edit: false },
-        gateways: Vec::new(),
-        expires_at_ms: None,
+        ..NewToken::default()
     };
     let (_, secret) = home.store(settings)?.create_token(new, Timestamp::now().as_millisecond())?;
     Ok(secret)

@@ -214,16 +214,62 @@ def test_routes_have_versions_and_deployments(name):
     assert routing.delete(route.id, **where).id == route.id
 
 
-def test_datasets_and_evaluations_are_kept(name):
+def test_billing_says_what_is_true(name):
+    billing = client().ai_gateway.billing
+    call(name)
+    balance = billing.credit_balance(account_id=ACCOUNT)
+    assert balance.balance == 0 and balance.payment_method is None and balance.topup_config.amount is None
+    assert billing.invoice_history(account_id=ACCOUNT).invoices == []
+    assert billing.invoice_preview(account_id=ACCOUNT).amount_due == 0
+    assert billing.topup.config.get(account_id=ACCOUNT).threshold is None
+    assert billing.spending_limit.get(account_id=ACCOUNT).enabled is False
+    with pytest.raises(cloudflare.PermissionDeniedError):
+        billing.topup.create(account_id=ACCOUNT, amount=5000)
+    deadline = time.monotonic() + 10
+    while not (days := billing.usage_history(account_id=ACCOUNT, value_grouping_window="day").history):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert days[-1].aggregated_value >= 0 and days[-1].end_time - days[-1].start_time == 86_400_000
+
+
+def test_policies_hold_once_they_are_committed(name):
+    """The SDK has no resource for them, so its plain methods are used."""
+    call(name)
+    policies = f"/accounts/{ACCOUNT}/ai-gateway/gateways/{name}/policies"
+    everyone = {"name": "Everyone", "condition": "true", "resource": "*", "action": {"type": "no-limit"}}
+    mini = {"name": "No mini", "resource": {"model": "openai/gpt-*-mini"}, "action": {"type": "block"}}
+    assert client().post(f"{policies}?commit=true", body=everyone, cast_to=object)["committed"] is True
+    assert client().post(policies, body=mini, cast_to=object)["committed"] is False
+    asked = {"identity": {}, "model": "openai/gpt-4.1-mini", "provider": "openai"}
+    simulated = client().post(f"{policies}/simulate", body=asked, cast_to=object)["result"]
+    assert simulated["evaluation"]["decision"] == "block" and simulated["enforcement"]["policyName"] == "No mini"
+    assert client().post(f"{policies}/commit", cast_to=object)["result"]["committed"] == 1
+    call(name, status=403)
+    call(name, model="gpt-4.1")
+
+
+def test_evaluations_evaluate_what_datasets_choose(name):
     gateway = client().ai_gateway
+    good, bad = call(name), call(name, model="gpt-4.1")
+    for log_id, feedback in [(good, 1), (bad, -1)]:
+        record(name, log_id)
+        gateway.logs.edit(log_id, account_id=ACCOUNT, gateway_id=name, feedback=feedback)
     dataset = gateway.datasets.create(
         name, account_id=ACCOUNT, name="cheap", enable=True, filters=[{"key": "cost", "operator": "lt", "value": [1]}]
     )
-    kind = next(iter(gateway.evaluation_types.list(account_id=ACCOUNT)))
+    kinds = [kind.id for kind in gateway.evaluation_types.list(account_id=ACCOUNT)]
     evaluation = gateway.evaluations.create(
-        name, account_id=ACCOUNT, name="e", dataset_ids=[dataset.id], evaluation_type_ids=[kind.id]
+        name, account_id=ACCOUNT, name="e", dataset_ids=[dataset.id], evaluation_type_ids=kinds
     )
     assert evaluation.datasets[0].name == "cheap" and not evaluation.processed
+    deadline = time.monotonic() + 10
+    while not (done := gateway.evaluations.get(evaluation.id, account_id=ACCOUNT, gateway_id=name)).processed:
+        assert time.monotonic() < deadline, done
+        time.sleep(0.02)
+    results = {result.evaluation_type_id: result for result in done.results}
+    assert done.total_logs == 2 and results["human_feedback"].result == "50"
+    assert results["speed"].status == 1 and float(results["cost"].result) > 0
+    assert [one.id for one in gateway.evaluations.list(name, account_id=ACCOUNT, processed=True)] == [done.id]
     assert gateway.evaluations.delete(evaluation.id, account_id=ACCOUNT, gateway_id=name).id == evaluation.id
 
 

@@ -53,6 +53,21 @@ fn create_json_describes_what_was_asked_for() {
 }
 
 #[test]
+fn a_token_says_whom_it_was_given_to() {
+    let sandbox = Sandbox::new();
+    let args = ["token", "create", "--name", "ann", "--user", "u1", "--email", "ann@example.com", "--json"];
+    let more = ["--group", "dev", "--group", "ops", "--claim", "level=3", "--claim", "site=a=b"];
+    let created = sandbox.genesis(&[&args[..], &more].concat()).ok().json();
+    let identity = json!({ "user": "u1", "email": "ann@example.com", "groups": ["dev", "ops"],
+        "claims": { "level": 3, "site": "a=b" } });
+    assert_eq!(created["identity"], identity);
+    sandbox.genesis(&["token", "create", "--name", "plain"]).ok();
+    let list = sandbox.genesis(&["token", "list", "--json"]).ok().json();
+    assert_eq!((&list[0]["identity"], list[1].get("identity")), (&identity, None));
+    sandbox.genesis(&["token", "create", "--name", "b", "--claim", "level"]).fails(2, &["name=value"]);
+}
+
+#[test]
 fn a_gateway_nobody_made_is_pointed_out() {
     let sandbox = Sandbox::new();
     sandbox.write("genesis.json", "{ gateway: { gateways: { prod: {} } } }");

@@ -60,10 +60,20 @@ pub(crate) fn read(query: &Query) -> Result<Vec<LogCondition>, Refusal> {
         Some(text) => from_json(text),
         None => from_pairs(query),
     };
-    let sent = sent.map_err(|message| Refusal::invalid("query", "filters", message))?;
+    let mut conditions = checked(sent).map_err(|problems| Refusal::problems("query", problems))?;
+    conditions.extend(flat(query));
+    Ok(conditions)
+}
+
+/// Every condition of a JSON list of filters.
+pub(crate) fn conditions(filters: &Value) -> Result<Vec<LogCondition>, Vec<Problem>> {
+    checked(from_value(filters.clone()))
+}
+
+fn checked(sent: Result<Vec<Sent>, String>) -> Result<Vec<LogCondition>, Vec<Problem>> {
+    let sent = sent.map_err(|message| vec![Problem::at("filters", message)])?;
     if sent.len() > MOST_FILTERS {
-        let message = format!("at most {MOST_FILTERS} filters");
-        return Err(Refusal::invalid("query", "filters", message));
+        return Err(vec![Problem::at("filters", format!("at most {MOST_FILTERS} filters"))]);
     }
     let mut conditions = Vec::new();
     let mut problems = Vec::new();
@@ -73,15 +83,14 @@ pub(crate) fn read(query: &Query) -> Result<Vec<LogCondition>, Refusal> {
             Err((field, message)) => problems.push(Problem::at(format!("filters.{index}.{field}"), message)),
         }
     }
-    if !problems.is_empty() {
-        return Err(Refusal::problems("query", problems));
-    }
-    conditions.extend(flat(query));
-    Ok(conditions)
+    if problems.is_empty() { Ok(conditions) } else { Err(problems) }
 }
 
 fn from_json(text: &str) -> Result<Vec<Sent>, String> {
-    let value: Value = serde_json::from_str(text).map_err(|error| format!("is no JSON: {error}"))?;
+    from_value(serde_json::from_str(text).map_err(|error| format!("is no JSON: {error}"))?)
+}
+
+fn from_value(value: Value) -> Result<Vec<Sent>, String> {
     let list = match value {
         Value::Array(list) => list,
         one @ Value::Object(_) => vec![one],
@@ -249,6 +258,8 @@ fn stored(field: LogField, operator: Operator, value: &Value) -> Result<Option<L
         };
     }
     let text = match value {
+        // As query strings have it: no text.
+        Value::Null => String::new(),
         Value::String(text) => text.clone(),
         Value::Number(number) => number.to_string(),
         Value::Bool(flag) => return Ok(Some(truth(field, *flag))),
@@ -382,6 +393,17 @@ mod tests {
     }
 
     #[test]
+    fn null_is_no_text_as_the_sdks_write_it() {
+        let wanted = [LogValue::from("")];
+        for query in [
+            r#"filters=[{"key":"user_agent","operator":"eq","value":[null]}]"#,
+            "filters.key=user_agent&filters.operator=eq&filters.value=",
+        ] {
+            assert_eq!(read_text(query).unwrap()[0].values, wanted, "{query}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_paired_is_refused() {
         let query = "filters.key=model&filters.key=cost&filters.operator=eq&filters.operator=gt\
                      &filters.value=a&filters.value=b&filters.value=1";
@@ -395,6 +417,9 @@ mod tests {
             (r#"filters=[{"key":"model","operator":"like","value":["x"]}]"#, "Invalid enum value"),
             (r#"filters=[{"key":"model","operator":"eq"}]"#, "Required"),
             (r#"filters=[{"key":"cost","operator":"gt","value":["cheap"]}]"#, "no amount"),
+            (r#"filters=[{"key":"cost","operator":"eq","value":[null]}]"#, "no amount"),
+            (r#"filters=[{"key":"tokens","operator":"eq","value":[null]}]"#, "no number"),
+            (r#"filters=[{"key":"model","operator":"contains","value":[null]}]"#, "must be a text"),
             (r#"filters=[{"key":"cached","operator":"eq","value":["maybe"]}]"#, "no flag"),
             ("filters=[1", "is no JSON"),
             ("filters=5", "must be a list"),

@@ -55,6 +55,7 @@ fn a_replacement_by_a_client_that_does_not_know_our_own_settings_keeps_them() {
         ("cache_semantic", json!({ "model": "openai/text-embedding-3-small", "threshold": 0.9 })),
         ("cache_stale_if_error", json!(60)),
         ("cache_stale_while_revalidate", json!(30)),
+        ("log_max_age", json!(604_800)),
         ("on_disconnect", json!("drain")),
         ("resumable_streams", json!(true)),
         ("strict_translation", json!(true)),

@@ -10,6 +10,8 @@
 
 mod access;
 mod analytics;
+mod billing;
+mod custom_domains;
 mod custom_providers;
 mod description;
 mod evaluations;
@@ -17,6 +19,7 @@ mod gateways;
 mod graphql;
 mod logs;
 mod metrics;
+mod policies;
 mod provider_configs;
 mod routes;
 mod schema;

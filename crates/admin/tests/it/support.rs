@@ -165,7 +165,7 @@ pub(crate) fn runtime() -> tokio::runtime::Runtime {
 
 pub(crate) fn token(store: &Store, name: &str, permissions: Permissions, gateways: &[&str]) -> String {
     let gateways = gateways.iter().map(|id| (*id).to_owned()).collect();
-    let new = NewToken { name: name.to_owned(), permissions, gateways, expires_at_ms: None };
+    let new = NewToken { name: name.to_owned(), permissions, gateways, ..NewToken::default() };
     let (_, secret): (_, Secret) = store.create_token(new, NOON).unwrap();
     secrecy::ExposeSecret::expose_secret(&secret).to_owned()
 }

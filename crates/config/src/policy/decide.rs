@@ -69,6 +69,20 @@ impl Policies {
         self.0.is_empty()
     }
 
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The budget a call of this caller would be counted in under a policy that sets a cap, and its period; whether the
+    /// policy applies is another question.
+    pub fn budget_of(&self, policy: &str, asked: &Asked<'_>) -> Option<(String, Period)> {
+        let policy = &self.0.iter().find(|compiled| compiled.policy.id == policy)?.policy;
+        match policy.action {
+            PolicyAction::Limit { period, .. } => Some((policy.bucket(asked)?, period)),
+            PolicyAction::NoLimit {} | PolicyAction::Block { .. } => None,
+        }
+    }
+
     /// Whether any of them is only simulated.
     pub fn has_simulated(&self) -> bool {
         self.0.iter().any(|compiled| compiled.policy.simulate)

@@ -351,3 +351,29 @@ fn a_secret_may_be_named_by_its_variable() {
         assert!(problems[0].to_string().contains(said), "{wrong}: {problems:?}");
     }
 }
+
+#[test]
+fn custom_domains_are_host_names_of_an_account_that_is_answered() {
+    let file = File::parse("{ gateway: { domains: { 'AI.example.com': { gateway: 'prod' } } } }").unwrap();
+    let (name, domain) = file.gateway.domains.first_key_value().unwrap();
+    assert_eq!((name.as_str(), domain.gateway.as_str()), ("ai.example.com", "prod"));
+    let said = |text: &str| {
+        let problems = File::parse(text).unwrap_err();
+        problems
+            .iter()
+            .map(|problem| format!("{}: {}", problem.path, problem.message))
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    let address = said("{ gateway: { domains: { 'https://ai.example.com': { gateway: 'prod' } } } }");
+    assert!(address.contains("without scheme, port or path"), "{address}");
+    let nameless =
+        said("{ gateway: { accounts: ['a'], domains: { 'ai.example.com': { gateway: 'prod' } } } }");
+    assert!(nameless.starts_with("gateway.domains[\"ai.example.com\"].account: "), "{nameless}");
+    assert!(
+        File::parse(
+            "{ gateway: { accounts: ['a'], domains: { 'ai.example.com': { gateway: 'p', account: 'a' } } } }"
+        )
+        .is_ok()
+    );
+}

@@ -12,7 +12,7 @@ fn every_field_survives_the_api() {
         "cache_ttl": 300, "collect_logs": false,
         "dlp": { "enabled": true, "policies": [{ "id": "pii", "enabled": true, "action": "BLOCK", "check": ["REQUEST"], "profiles": ["u"] }] },
         "guardrails": { "prompt": { "S1": "BLOCK", "P1": "FLAG" }, "response": { "S7": "BLOCK" } },
-        "log_classification": true, "log_management": 1_000_000, "log_management_strategy": "STOP_INSERTING",
+        "log_classification": true, "log_management": 1_000_000, "log_management_strategy": "STOP_INSERTING", "log_max_age": 86_400,
         "logpush": true, "logpush_public_key": "-----BEGIN PUBLIC KEY-----",
         "on_disconnect": "drain",
         "otel": [{ "url": "https://otel.example/v1/traces", "headers": { "x-api-key": "k" }, "content_type": "protobuf" }],

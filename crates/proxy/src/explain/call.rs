@@ -214,6 +214,7 @@ impl Situation<'_> {
         let applicant = Applicant {
             generation: self.snapshot.generation,
             token: self.caller.token_id.as_deref().unwrap_or_default(),
+            identity: self.caller.identity.as_deref(),
             metadata: &self.options.metadata,
             provider: call.setup.provider(),
             dialect: call.target.dialect,

@@ -68,6 +68,7 @@ impl Exchange<'_> {
         let applicant = Applicant {
             generation: self.snapshot.generation,
             token: &record.token_id,
+            identity: self.receipt.identity(),
             metadata: &record.metadata,
             provider: call.setup.provider(),
             dialect: call.target.dialect,

@@ -7,6 +7,7 @@ use genesis_config::GatewaySettings;
 use genesis_config::gateway::{Dimension, RateLimit, RateType, SpendRule, Technique, UnknownPrice};
 use genesis_config::money::Usd;
 use genesis_config::route::{RateLimit as NodeLimit, RateNode};
+use genesis_store::Identity;
 use serde_json::{Map, Value};
 
 use super::window::Window;
@@ -18,6 +19,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) gateway: &'a str,
     /// Empty if the caller presented none.
     pub(crate) token: &'a str,
+    /// Whom the token was given to.
+    pub(crate) identity: Option<&'a Identity>,
     pub(crate) metadata: &'a Map<String, Value>,
     pub(crate) provider: &'a str,
     /// As the provider is to be asked for it; empty if unknown.
@@ -290,8 +293,15 @@ mod tests {
         let settings =
             GatewaySettings::from_api(body.as_object().expect("an object").clone()).expect("settings");
         let metadata = metadata.as_object().expect("an object").clone();
-        let subject =
-            Subject { gateway: "g", token, metadata: &metadata, provider: "openai", model, opaque: false };
+        let subject = Subject {
+            gateway: "g",
+            token,
+            identity: None,
+            metadata: &metadata,
+            provider: "openai",
+            model,
+            opaque: false,
+        };
         let mut keys = String::new();
         compile(&settings)[0].write_key(&subject, &mut keys).then_some(keys)
     }

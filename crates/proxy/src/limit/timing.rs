@@ -42,6 +42,7 @@ fn every_kind_of_limit_on_one_call() {
     let applicant = Applicant {
         generation: 1,
         token: "tok_01",
+        identity: None,
         metadata,
         provider,
         dialect: Some(Dialect::OpenAiChat),

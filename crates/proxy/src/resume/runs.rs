@@ -254,7 +254,7 @@ mod tests {
     const BOUNDS: Bounds = Bounds { all: 100_000, each: 50_000 };
 
     fn owner(token: &str) -> Owner {
-        let caller = Caller { token_id: Some(token.to_owned()), trusted: false };
+        let caller = Caller { token_id: Some(token.to_owned()), identity: None, trusted: false };
         Owner { account: "a".to_owned(), gateway: "g".to_owned(), caller }
     }
 

@@ -121,6 +121,7 @@ fn expired_scoped_and_unprivileged_tokens_are_told_apart() {
         permissions,
         gateways: gateways.iter().map(|id| (*id).to_owned()).collect(),
         expires_at_ms,
+        ..NewToken::default()
     };
     let gateway =
         Gateway::start(Setup { config: config(&upstream.url(), "gw: {}, other: {}"), ..Setup::default() });

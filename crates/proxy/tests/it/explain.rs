@@ -26,6 +26,7 @@ fn compiled(config: &str, environment: &[(&'static str, &'static str)]) -> Snaps
         edit: false,
         gateways: vec!["gw".to_owned()],
         expires_at_ms: None,
+        identity: None,
     };
     let parts = parts(config, vec![token], Vec::new(), None);
     Snapshot::compile(parts, &Environment::of(environment.iter().copied()))

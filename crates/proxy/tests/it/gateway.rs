@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use genesis_config::{Environment, File, GatewaySettings, Providers, Secret};
 use genesis_proxy::{
-    AsideBody, Cache, Event, GatewayRoute, Key, KeyRate, Server, ServerOptions, Shared, Snapshot,
+    AsideBody, Cache, Domain, Event, GatewayRoute, Key, KeyRate, Server, ServerOptions, Shared, Snapshot,
     SnapshotParts, Token,
 };
 use genesis_store::{
@@ -220,6 +220,15 @@ pub(crate) fn parts(
     });
     SnapshotParts {
         routes: routes.collect(),
+        domains: file
+            .gateway
+            .domains
+            .iter()
+            .map(|(name, block)| {
+                let account = block.account.clone().unwrap_or_else(|| "default".to_owned());
+                (name.clone(), Domain { account, gateway: block.gateway.clone() })
+            })
+            .collect(),
         providers,
         gateways: file.gateway.gateways.values().cloned().collect(),
         accounts: file.gateway.accounts.clone(),
@@ -242,6 +251,7 @@ fn token_of(row: genesis_store::TokenRow) -> Token {
         edit: row.permissions.edit,
         gateways: row.gateways,
         expires_at_ms: row.expires_at_ms,
+        identity: (!row.identity.is_empty()).then(|| Arc::new(row.identity)),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use genesis_store::Outcome;
+use genesis_store::{NewToken, Outcome, Permissions};
 use serde_json::Value;
 
 use crate::client::{Reply, call, open, send};
@@ -327,6 +327,50 @@ fn policies_allow_deny_and_cap() {
     let record = stage.gateway.log(5).pop().expect("a record");
     assert_eq!((record.status, record.outcome), (403, Outcome::Refused));
     assert!(record.error.contains("policy `no-big` blocks it"), "{}", record.error);
+}
+
+#[test]
+fn policies_know_whom_a_token_was_given_to() {
+    let stage = Stage::new(
+        "policies: [
+            { id: 'research', condition: \"'research' in cf.user.groups && cf.custom.level >= 3\",
+              actor: 'user:{cf.user.email}', action: { type: 'limit', amount: 0.01, period: 'monthly' } },
+            { id: 'no-guests', condition: \"cf.user.id == 'guest'\", action: { type: 'block' } },
+        ]",
+    );
+    let identity = serde_json::json!({ "user": "ann", "email": "ann@example.com", "groups": ["research"],
+        "claims": { "level": 3 } });
+    let new = |name: &str, identity: Value| NewToken {
+        name: name.to_owned(),
+        permissions: Permissions { run: true, ..Permissions::default() },
+        identity: serde_json::from_value(identity).expect("an identity"),
+        ..NewToken::default()
+    };
+    let call = |token: &str, metadata: &str| {
+        let token = format!("Bearer {token}");
+        let headers = [OWN, ("cf-aig-authorization", token.as_str()), ("cf-aig-metadata", metadata)];
+        stage.gateway.post(CHAT, &headers, SMALL.as_bytes())
+    };
+    let used = br#"{"usage":{"prompt_tokens":5,"completion_tokens":1000}}"#;
+    stage.gateway.with_token(new("ann", identity), |ann| {
+        stage.upstream.will_say(answer("200 OK", JSON, used));
+        // What a caller says of itself under `cf.` counts for nothing.
+        let reply = call(ann, r#"{"cf.user_id":"bob","team":"red"}"#);
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        let metadata = stage.gateway.last_log(1).0.metadata;
+        assert_eq!(Value::Object(metadata), serde_json::json!({ "cf.user_id": "ann", "team": "red" }));
+        let spent = call(ann, "{}");
+        assert_eq!((spent.status, &spent.json()["error"]["bucket"]), (429, &"user:ann@example.com *".into()));
+    });
+    for (name, identity) in [
+        ("junior", serde_json::json!({ "user": "bob", "groups": ["research"], "claims": { "level": 1 } })),
+        ("guest", serde_json::json!({ "user": "guest" })),
+        ("nobody", serde_json::json!({})),
+    ] {
+        stage
+            .gateway
+            .with_token(new(name, identity), |token| assert_eq!(call(token, "{}").status, 403, "{name}"));
+    }
 }
 
 #[test]

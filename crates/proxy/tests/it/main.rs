@@ -8,6 +8,7 @@ mod cache_sharing;
 mod client;
 mod connections;
 mod credentials;
+mod domains;
 mod drain;
 mod explain;
 mod faults;

@@ -17,15 +17,15 @@ use crate::upstream::{Upstream, answer};
 const DONE: &str = r#"{"type":"response.done","response":{"usage":{"input_tokens":100,"output_tokens":20,"input_token_details":{"cached_tokens":40}}}}"#;
 
 /// A provider that echoes each message, tells usage when it hears `spend`, and leaves in the way it is told.
-struct Provider {
-    url: String,
+pub(crate) struct Provider {
+    pub(crate) url: String,
     /// The handshake's request line and headers, and whether the session was closed properly.
     heads: Receiver<String>,
     closes: Receiver<Option<u16>>,
 }
 
 impl Provider {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
         let url = format!("http://{}", listener.local_addr().expect("address"));
         let (head, heads) = channel();
@@ -56,7 +56,7 @@ impl Provider {
         Self { url, heads, closes }
     }
 
-    fn head(&self) -> String {
+    pub(crate) fn head(&self) -> String {
         self.heads.recv_timeout(Duration::from_secs(20)).expect("the provider was called")
     }
 

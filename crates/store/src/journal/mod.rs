@@ -81,6 +81,8 @@ pub struct JournalOptions {
     /// Full pages of a gateway that are summed up together for searches, at most 64. Fewer: less is read of what is
     /// new, more of what is old.
     pub pages_in_chapter: usize,
+    /// How often age, old totals and free space are looked at, also while nothing is logged.
+    pub upkeep_every: Duration,
     pub retention: RetentionOf,
 }
 
@@ -94,6 +96,7 @@ impl Default for JournalOptions {
             commit_records: 1_000,
             max_file_bytes: None,
             pages_in_chapter: 64,
+            upkeep_every: Duration::from_secs(60),
             retention: Arc::new(|_, _| Retention::default()),
         }
     }
@@ -110,6 +113,7 @@ impl fmt::Debug for JournalOptions {
             .field("commit_records", &self.commit_records)
             .field("max_file_bytes", &self.max_file_bytes)
             .field("pages_in_chapter", &self.pages_in_chapter)
+            .field("upkeep_every", &self.upkeep_every)
             .finish_non_exhaustive()
     }
 }

@@ -82,6 +82,8 @@ struct Writer {
     budget: Budget,
     failures: u32,
     retry_at: Instant,
+    /// When the log is opened for its upkeep, if nothing was logged until then.
+    open_at: Instant,
 }
 
 impl Writer {
@@ -90,6 +92,7 @@ impl Writer {
             store,
             shared,
             budget: Budget::new(options.payload_bytes_per_second),
+            open_at: Instant::now() + options.upkeep_every,
             options,
             database: None,
             builder: Builder::default(),
@@ -141,8 +144,7 @@ impl Writer {
         loop {
             self.drain();
             self.shed();
-            let trim = self.database.as_ref().is_some_and(LogWriter::wants_to_trim);
-            if self.is_empty() && !trim {
+            if self.is_empty() && !self.has_upkeep() {
                 return worked;
             }
             worked = true;
@@ -160,6 +162,14 @@ impl Writer {
                 // Deleting goes on in the next tick, in small slices.
                 return worked;
             }
+        }
+    }
+
+    /// There is something to delete or to tidy up, maybe what another process logged long ago.
+    fn has_upkeep(&self) -> bool {
+        match &self.database {
+            Some(database) => database.wants_to_trim(),
+            None => self.open_at <= Instant::now() && self.store.log_database().path().exists(),
         }
     }
 
@@ -233,8 +243,8 @@ impl Writer {
     }
 
     fn open(&self) -> Result<LogWriter> {
-        let JournalOptions { max_file_bytes, pages_in_chapter, .. } = self.options;
-        self.store.log_database().writer(max_file_bytes, pages_in_chapter)
+        let JournalOptions { max_file_bytes, pages_in_chapter, upkeep_every, .. } = self.options;
+        self.store.log_database().writer(max_file_bytes, pages_in_chapter, upkeep_every)
     }
 
     fn recovered(&mut self) {
@@ -253,6 +263,7 @@ impl Writer {
         let pause = self.options.commit_interval.saturating_mul(1 << self.failures.min(10));
         self.retry_at = Instant::now() + pause.min(LONGEST_PAUSE);
         self.database = None;
+        self.open_at = Instant::now() + self.options.upkeep_every;
         self.shared.failed_commits.fetch_add(1, Ordering::Relaxed);
         self.shared.set_error(Some(error.to_string()));
     }
@@ -273,14 +284,14 @@ impl Writer {
         }
     }
 
-    /// Sleeps until a push, a flush or the end.
+    /// Sleeps until a push, a flush, the next upkeep or the end.
     fn park(&self, noticed: u64) {
         let shared = &*self.shared;
         shared.parked.store(true, Ordering::Relaxed);
         // The counterpart of the fence in `Journal::push`.
         fence(Ordering::SeqCst);
         if shared.queue.is_empty() && shared.exports.is_empty() && !self.is_awaited(noticed) {
-            thread::park();
+            thread::park_timeout(self.options.upkeep_every);
         }
         shared.parked.store(false, Ordering::Relaxed);
     }

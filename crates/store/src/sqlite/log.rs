@@ -14,12 +14,12 @@ use super::{
     log_reader::{self, Records},
     open_readable, open_writable,
     schema::LOG,
-    search::Search,
+    search::{self, Search},
     total_reader,
 };
 use crate::{
     AnalyticsQuery, AnalyticsRow, Correction, ErrorKind, LogFilter, LogNote, LogPlace, LogRanges, LogRecord,
-    LogSlice, LogStretch, Payload, Result,
+    LogSlice, LogStretch, LogTally, Payload, Result,
 };
 
 const BUSY: Duration = Duration::from_secs(5);
@@ -42,8 +42,13 @@ impl Log {
         &self.path
     }
 
-    pub(crate) fn writer(&self, max_bytes: Option<u64>, pages_in_chapter: usize) -> Result<LogWriter> {
-        LogWriter::open(&self.path, max_bytes, pages_in_chapter)
+    pub(crate) fn writer(
+        &self,
+        max_bytes: Option<u64>,
+        pages_in_chapter: usize,
+        upkeep_every: Duration,
+    ) -> Result<LogWriter> {
+        LogWriter::open(&self.path, max_bytes, pages_in_chapter, upkeep_every)
     }
 
     // Reading
@@ -66,6 +71,10 @@ impl Log {
 
     pub(crate) fn ranges(&self, filter: &LogFilter) -> Result<LogRanges> {
         self.read(|connection| Search::new(connection, filter)?.ranges())
+    }
+
+    pub(crate) fn tally(&self, filters: &[LogFilter]) -> Result<LogTally> {
+        self.read(|connection| search::tally(connection, filters))
     }
 
     pub(crate) fn record(&self, id: &str) -> Result<Option<(LogRecord, Option<Payload>)>> {

@@ -34,9 +34,6 @@ const SEAL_BYTES: usize = 128 << 10;
 const SEAL_PAGES: usize = 200;
 /// A page of this size is sealed at once: writing it twice costs more than merging it gains.
 const SEAL_AT_ONCE: usize = 64 << 10;
-/// How often age, old totals and free space are looked at.
-pub(crate) const UPKEEP_EVERY: Duration = Duration::from_secs(60);
-
 /// The journal's connection. Dropped and opened anew after any failure, so that what it remembers is what is stored.
 pub(crate) struct LogWriter {
     path: PathBuf,
@@ -51,6 +48,7 @@ pub(crate) struct LogWriter {
     buffer: Vec<u8>,
     pages_in_chapter: usize,
     wants_to_trim: bool,
+    upkeep_every: Duration,
     upkeep_at: Instant,
 }
 
@@ -68,7 +66,12 @@ pub(crate) struct Stored {
 }
 
 impl LogWriter {
-    pub(super) fn open(path: &Path, max_bytes: Option<u64>, pages_in_chapter: usize) -> Result<Self> {
+    pub(super) fn open(
+        path: &Path,
+        max_bytes: Option<u64>,
+        pages_in_chapter: usize,
+        upkeep_every: Duration,
+    ) -> Result<Self> {
         let connection = open_writable(path, &LOG, BUSY)?;
         let prepare = || -> Result<_, Failure> {
             // Synced at each commit: with WAL that is one fsync per interval, and a power cut takes no record that
@@ -97,6 +100,7 @@ impl LogWriter {
             buffer: Vec::new(),
             pages_in_chapter: pages_in_chapter.clamp(1, MOST_PAGES),
             wants_to_trim: true,
+            upkeep_every,
             upkeep_at: Instant::now(),
         })
     }
@@ -175,7 +179,7 @@ impl LogWriter {
         transaction.commit()?;
         if upkeep {
             more |= retention::give_back(connection)?;
-            self.upkeep_at = Instant::now() + if more { Duration::ZERO } else { UPKEEP_EVERY };
+            self.upkeep_at = Instant::now() + if more { Duration::ZERO } else { self.upkeep_every };
         }
         self.wants_to_trim = more;
         Ok(())

@@ -146,17 +146,49 @@ impl Settings {
         })
     }
 
-    pub(crate) fn put_document(&self, row: &DocumentRow) -> Result<()> {
+    pub(crate) fn all_documents(&self, kind: &str) -> Result<Vec<DocumentRow>> {
+        self.read(|connection| {
+            let mut statement = connection
+                .prepare_cached("SELECT * FROM document WHERE kind = ? ORDER BY created_at_ms, id")?;
+            statement.query_map([kind], document)?.collect()
+        })
+    }
+
+    pub(crate) fn insert_document(&self, row: &DocumentRow) -> Result<()> {
         self.change(|transaction| {
-            transaction.execute(
+            let inserted = transaction.execute(
                 "INSERT INTO document VALUES (:id, :kind, :account, :gateway, :body, :created, :modified)
-                 ON CONFLICT (id) DO UPDATE SET body = :body, modified_at_ms = :modified",
+                 ON CONFLICT DO NOTHING",
                 named_params! {
                     ":id": row.id, ":kind": row.kind, ":account": row.account, ":gateway": row.gateway,
                     ":body": Value::Object(row.body.clone()).to_string(), ":created": row.created_at_ms,
                     ":modified": row.modified_at_ms,
                 },
             )?;
+            match inserted {
+                0 => Err(Error::new(
+                    ErrorKind::Exists,
+                    format!("there is already a {} `{}`", row.kind, row.id),
+                )
+                .into()),
+                _ => Ok(()),
+            }
+        })
+    }
+
+    pub(crate) fn replace_documents(&self, rows: &[DocumentRow]) -> Result<()> {
+        self.change(|transaction| {
+            for row in rows {
+                let body = Value::Object(row.body.clone()).to_string();
+                let replaced = transaction.execute(
+                    "UPDATE document SET body = ?, modified_at_ms = ? WHERE id = ?",
+                    params![body, row.modified_at_ms, row.id],
+                )?;
+                if replaced == 0 {
+                    let message = format!("there is no {} {}", row.kind, row.id);
+                    return Err(Error::new(ErrorKind::NotFound, message).into());
+                }
+            }
             Ok(())
         })
     }

@@ -120,6 +120,8 @@ pub(super) const SETTINGS: Schema = Schema {
     );
     CREATE INDEX document_of ON document (kind, gateway);
     "),
+        // JSON object: whom the token was given to.
+        sql("ALTER TABLE token ADD COLUMN identity TEXT NOT NULL DEFAULT '{}';"),
     ],
 };
 

@@ -21,7 +21,7 @@ use super::{
     schema::SEQ_SHIFT,
 };
 use crate::{
-    LogField, LogFilter, LogOrder, LogRanges,
+    LogField, LogFilter, LogOrder, LogRanges, LogTally,
     annotation::Annotation,
     chapter::{Outline, PageSet, Vocabulary, pages_where},
     filter::{Annotated, Compiled, Head},
@@ -315,6 +315,31 @@ impl<'a> Search<'a> {
         };
         Ok(self.compiled.matches(&head, annotation).then_some((head, annotation)))
     }
+}
+
+/// Adds up what any of the filters wants; what an earlier one has counted is left out by those that follow.
+pub(super) fn tally(connection: &Connection, filters: &[LogFilter]) -> Result<LogTally, Failure> {
+    let mut tally = LogTally::default();
+    let mut earlier: Vec<Compiled> = Vec::new();
+    for filter in filters {
+        let mut search = Search::new(connection, filter)?;
+        search.annotations = annotations(connection)?;
+        search.each_part(true, &mut |part| {
+            let row = match part {
+                Part::Page(row) => Some(row),
+                Part::Known(_, Some(outline)) => pages::row(connection, outline.zone.last_seq)?,
+                Part::Known(_, None) => return Err(damaged("a chapter")),
+            };
+            let Some(row) = row else { return Ok(()) };
+            search.each_record(row, &mut |_, head, annotation| {
+                if !earlier.iter().any(|filter| filter.matches(head, annotation)) {
+                    tally.add(head, annotation);
+                }
+            })
+        })?;
+        earlier.push(search.compiled);
+    }
+    Ok(tally)
 }
 
 /// Account and id of every source.

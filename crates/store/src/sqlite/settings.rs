@@ -65,13 +65,14 @@ impl Settings {
             }
             transaction.execute(
                 "INSERT INTO token VALUES (:id, :name, :hash, :preview, :run, :read, :edit, :gateways,
-                    :created_at_ms, :expires_at_ms, :revoked_at_ms)",
+                    :created_at_ms, :expires_at_ms, :revoked_at_ms, :identity)",
                 named_params! {
                     ":id": row.id, ":name": row.name, ":hash": row.hash, ":preview": row.preview,
                     ":run": row.permissions.run, ":read": row.permissions.read, ":edit": row.permissions.edit,
                     ":gateways": Value::from(row.gateways.as_slice()).to_string(),
                     ":created_at_ms": row.created_at_ms, ":expires_at_ms": row.expires_at_ms,
                     ":revoked_at_ms": row.revoked_at_ms,
+                    ":identity": serde_json::to_string(&row.identity).unwrap_or_default(),
                 },
             )?;
             Ok(())
@@ -297,6 +298,7 @@ fn token(row: &Row<'_>) -> rusqlite::Result<TokenRow> {
         created_at_ms: row.get("created_at_ms")?,
         expires_at_ms: row.get("expires_at_ms")?,
         revoked_at_ms: row.get("revoked_at_ms")?,
+        identity: json(row, "identity")?,
     })
 }
 

@@ -52,6 +52,9 @@ mod checks {
     pub(super) fn tokens_are_created_listed_and_revoked(store: &Store) {
         let new =
             NewToken { gateways: vec!["main".into()], expires_at_ms: Some(NOON + 10), ..token("laptop") };
+        let identity =
+            json!({ "user": "u1", "email": "ann@example.com", "groups": ["dev"], "claims": { "level": 3 } });
+        let new = NewToken { identity: serde_json::from_value(identity).unwrap(), ..new };
         let (row, text) = store.create_token(new, NOON).unwrap();
         assert!(looks_like_token(text.expose_secret()));
         assert_eq!(row.hash, token_hash(text.expose_secret().as_bytes()));

@@ -190,6 +190,66 @@ fn records_that_are_too_old_go_whatever_the_strategy() {
     assert_eq!(store.count(&LogFilter::default().is(LogField::Gateway, "side")).unwrap(), 100);
 }
 
+/// `count` records of two hours ago.
+fn log_old(store: &Store, count: u64) {
+    let old = now_ms() - 7_200_000;
+    log_all(
+        store,
+        (0..count).map(|number| genesis_store::LogRecord { created_at_ms: old, ..record(number) }),
+    );
+    assert_eq!(store.count(&LogFilter::default()).unwrap(), count);
+}
+
+fn for_an_hour(upkeep_every: Duration, commit_interval: Duration) -> JournalOptions {
+    let limit = Retention { max_age: Some(Duration::from_secs(3_600)), ..Retention::default() };
+    JournalOptions {
+        retention: Arc::new(move |_, _| limit),
+        upkeep_every,
+        commit_interval,
+        ..JournalOptions::default()
+    }
+}
+
+fn now_ms() -> i64 {
+    std::time::UNIX_EPOCH.elapsed().unwrap().as_millis() as i64
+}
+
+#[test]
+fn what_is_too_old_goes_in_slices_between_which_records_are_written() {
+    let place = Place::new();
+    let store = place.open();
+    log_old(&store, 9_000);
+    // Nothing is committed but by the flushes below, each of which deletes one slice.
+    let hour = Duration::from_secs(3_600);
+    let journal = Journal::start(&store, for_an_hour(hour, hour));
+    let mut left = vec![9_000];
+    while left.last() != Some(&0) {
+        let number = 10_000 + left.len() as u64;
+        journal.push(genesis_store::LogRecord { created_at_ms: now_ms(), ..record(number) }, None);
+        assert!(journal.flush(PATIENCE), "{:?}", journal.stats());
+        let written = left.len() as u64;
+        assert_eq!(journal.stats().written, written, "a writer does not wait for the deletion to end");
+        left.push(store.count(&LogFilter::default()).unwrap() - written);
+        assert!(left.len() < 20, "{left:?}");
+    }
+    // A slice ends with the page it ends in, here of a thousand records.
+    assert!(left.windows(2).all(|pair| pair[0] > pair[1] && pair[0] - pair[1] <= 3_001), "{left:?}");
+}
+
+#[test]
+fn what_is_too_old_goes_while_nothing_is_logged() {
+    let place = Place::new();
+    let store = place.open();
+    log_old(&store, 50);
+    let journal = Journal::start(&store, for_an_hour(Duration::from_millis(20), Duration::from_millis(1)));
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while store.count(&LogFilter::default()).unwrap() > 0 {
+        assert!(std::time::Instant::now() < deadline, "{:?}", journal.stats());
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    assert_eq!(journal.stats().written, 0);
+}
+
 #[test]
 fn values_of_a_metadata_key_beyond_those_told_apart_are_counted_together() {
     let place = Place::new();

@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::channel;
 
-use genesis_store::{CustomProviderRow, ErrorKind, Journal, JournalOptions, KeyOptions, Secret};
+use genesis_store::{CustomProviderRow, ErrorKind, Journal, JournalOptions, KeyOptions, PolicyRow, Secret};
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value, json};
 
@@ -109,6 +109,32 @@ fn documents_are_replaced_in_place() {
     assert_eq!(store.documents("dataset", "gw").unwrap(), [row.clone()]);
     assert!(store.delete_document(&row.id).unwrap());
     assert!(!store.delete_document(&row.id).unwrap());
+    // Whoever still holds it cannot bring it back.
+    assert_eq!(store.replace_document(&row).unwrap_err().kind(), ErrorKind::NotFound);
+    store.add_document(&row).unwrap();
+    assert_eq!(store.add_document(&row).unwrap_err().kind(), ErrorKind::Exists);
+}
+
+#[test]
+fn a_policy_keeps_what_is_in_force_apart_from_what_is_drafted() {
+    let place = Place::new();
+    let store = place.open();
+    let fields = |value: Value| value.as_object().unwrap().clone();
+    let mut row = PolicyRow::new("acc", "gw", NOON);
+    row.live = Some(fields(json!({ "name": "a", "condition": "true" })));
+    store.add_policy(&row).unwrap();
+    row.draft = Some(fields(json!({ "name": "b" })));
+    store.replace_policies(std::slice::from_ref(&row)).unwrap();
+    let kept = store.policies(None).unwrap().remove(0);
+    assert_eq!(kept, row);
+    assert_eq!(kept.in_force().unwrap(), fields(json!({ "id": row.id, "name": "a", "condition": "true" })));
+    assert_eq!(kept.staged(), fields(json!({ "id": row.id, "name": "b", "condition": "true" })));
+    assert!(store.policies(Some("other")).unwrap().is_empty());
+    let gone = PolicyRow::new("acc", "gw", NOON);
+    row.live = None;
+    assert_eq!(store.replace_policies(&[row.clone(), gone]).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(store.policies(Some("gw")).unwrap(), [kept], "all or none");
+    assert!(store.delete_policy(&row.id).unwrap());
 }
 
 #[test]

@@ -52,6 +52,8 @@ pub(crate) struct GatewayLimits {
     gateway: String,
     rules: Vec<Rule>,
     policies: Policies,
+    /// Something depends on the model, which may have to be looked for in the body.
+    asks_for_model: bool,
     ledger: OnceLock<Arc<Ledger>>,
 }
 
@@ -99,7 +101,8 @@ pub(crate) enum By {
 impl GatewayLimits {
     pub(crate) fn compile(settings: &GatewaySettings) -> Self {
         let (rules, policies) = (rules::compile(settings), Policies::compile(&settings.policies));
-        Self { gateway: settings.id.clone(), rules, policies, ledger: OnceLock::new() }
+        let asks_for_model = !policies.is_empty() || rules.iter().any(Rule::asks_for_model);
+        Self { gateway: settings.id.clone(), rules, policies, asks_for_model, ledger: OnceLock::new() }
     }
 
     /// The gateway itself limits nothing.
@@ -114,7 +117,8 @@ impl GatewayLimits {
         applicant: &Applicant<'_>,
         now_ms: i64,
     ) -> Result<Permit, Refused> {
-        let model = applicant.model();
+        let asks_for_model = self.asks_for_model || !applicant.gates.is_empty();
+        let model = if asks_for_model { applicant.model() } else { None };
         let subject = applicant.subject(&self.gateway, model.as_deref());
         let caps = self.caps(&subject).map_err(Refused::by_gateway)?;
         let mut keys = String::with_capacity(256);

@@ -582,23 +582,25 @@ fn known_price(snapshot: &Arc<Snapshot>, provider: &str, model: &str, at_ms: i64
     struct Known {
         /// What is remembered holds for one snapshot and, since prices change at a date, for an hour.
         of: (u64, i64),
-        prices: HashMap<String, Option<Arc<Price>>>,
+        /// By provider, then model.
+        prices: HashMap<String, HashMap<String, Option<Arc<Price>>>>,
+        count: usize,
     }
     thread_local! {
         static KNOWN: RefCell<Known> = RefCell::default();
     }
-    let key = format!("{provider}/{model}");
     let of = (snapshot.generation, at_ms / HOUR_MS);
     KNOWN.with_borrow_mut(|known| {
-        if known.of != of || known.prices.len() >= KEPT {
-            *known = Known { of, prices: HashMap::new() };
+        if known.of != of || known.count >= KEPT {
+            *known = Known { of, ..Known::default() };
         }
-        if let Some(price) = known.prices.get(&key) {
+        if let Some(price) = known.prices.get(provider).and_then(|prices| prices.get(model)) {
             return price.clone();
         }
-        let (provider, _) = snapshot.provider(provider)?;
-        let price = provider.price(PriceTable::in_force(), model, at_ms).map(Arc::new);
-        known.prices.insert(key, price.clone());
+        let (row, _) = snapshot.provider(provider)?;
+        let price = row.price(PriceTable::in_force(), model, at_ms).map(Arc::new);
+        known.prices.entry(provider.to_owned()).or_default().insert(model.to_owned(), price.clone());
+        known.count += 1;
         price
     })
 }

@@ -191,6 +191,13 @@ impl Rule {
         }
     }
 
+    /// Whether a call can fall under it, or cost, otherwise according to its model.
+    pub(crate) fn asks_for_model(&self) -> bool {
+        let filters = self.filters.iter().map(|(property, _)| property);
+        let mut properties = filters.chain(&self.partitions);
+        self.measure == Measure::Cost || properties.any(|property| matches!(property, Property::Model))
+    }
+
     /// Writes the name of the counter that `subject` uses to the end of `keys`. False if the rule does not apply: a filter
     /// does not match, or what it is partitioned by is missing.
     pub(crate) fn write_key(&self, subject: &Subject<'_>, keys: &mut String) -> bool {

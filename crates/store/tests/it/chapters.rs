@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use genesis_store::{
-    Journal, JournalOptions, LogField, LogFilter, LogOrder, LogRecord, LogValue, Operator, Retention, Store,
-    Strategy,
+    Journal, JournalOptions, LogField, LogFilter, LogOrder, LogRecord, LogSlice, LogValue, Operator,
+    Retention, Store, Strategy,
 };
 use rusqlite::Connection;
 
@@ -158,4 +158,44 @@ fn an_older_log_gets_its_chapters_in_the_background() {
     assert!(scalar(&place, CHAPTERS) >= 4);
     assert_eq!(scalar(&place, DISAGREEMENTS), 0);
     check(&store, &Vec::from_iter(0..420));
+}
+
+/// Exports and evaluations read records past the summaries, and have to find them all the same.
+#[test]
+fn who_reads_every_record_finds_those_in_chapters_too() {
+    let place = Place::new();
+    let store = place.open();
+    let end = store.log_end().unwrap();
+    write(&store, options(), 0..420);
+    assert!(scalar(&place, CHAPTERS) > 0);
+    let slice = LogSlice {
+        gateways: Arc::new(|_, _| true),
+        conditions: Vec::new(),
+        with_bodies: false,
+        max_records: 100,
+        max_bytes: 64 << 20,
+    };
+    assert_eq!(store.log_behind(end, &slice).unwrap(), 420);
+    let mut at = end;
+    let mut read = Vec::new();
+    loop {
+        let stretch = store.log_after(at, &slice).unwrap();
+        read.extend(numbers(&stretch.entries.iter().map(|entry| entry.record.clone()).collect::<Vec<_>>()));
+        at = stretch.reached;
+        if !stretch.more {
+            break;
+        }
+    }
+    assert_eq!(read, Vec::from_iter(0..420));
+    let rare = LogFilter::default().is(LogField::Model, "rare");
+    let some = LogFilter::default().with(LogField::Cost, Operator::Less, 500);
+    let cheap = (0..420).filter(|number| unlike(*number).cost_nano_usd < Some(500)).count() as u64;
+    let tally = store.tally_logs(&[some, rare]).unwrap();
+    let costs = |wanted: fn(u64) -> bool| -> i64 {
+        (0..420).filter(|number| wanted(*number)).filter_map(|number| unlike(number).cost_nano_usd).sum()
+    };
+    assert_eq!(unlike(77).cost_nano_usd, Some(77 * 7_919 % 1_000), "counted once, by whichever filter");
+    let rare_is_cheap = unlike(77).cost_nano_usd < Some(500);
+    assert_eq!(tally.count, cheap + u64::from(!rare_is_cheap));
+    assert_eq!(tally.cost_nano_usd, costs(|number| number == 77 || unlike(number).cost_nano_usd < Some(500)));
 }

@@ -90,8 +90,8 @@ impl Default for JournalOptions {
     fn default() -> Self {
         Self {
             capacity_records: 65_536,
-            payload_bytes: 64 << 20,
-            payload_bytes_per_second: 64 << 20,
+            payload_bytes: 32 << 20,
+            payload_bytes_per_second: 32 << 20,
             commit_interval: Duration::from_millis(50),
             commit_records: 1_000,
             max_file_bytes: None,

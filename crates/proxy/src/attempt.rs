@@ -58,7 +58,7 @@ impl Attempt<'_> {
             Credential::Aws(_) | Credential::Google(..) if self.target.simulated => Ok(Vec::new()),
             Credential::Google(key) => {
                 let key = key.google().ok_or_else(|| Failure::misconfigured("it is no service account"))?;
-                let authorization = key.authorization(pool, patience).await.map_err(|why| {
+                let authorization = Box::pin(key.authorization(pool, patience)).await.map_err(|why| {
                     Failure::upstream(
                         StatusCode::BAD_GATEWAY,
                         format!("no access token for {slug}: {why}"),

@@ -176,10 +176,11 @@ pub(crate) async fn answer<'a>(
         delivery.answer.headers.entry(&STATUS).or_insert(HeaderValue::from_static("MISS"));
         return Ok(delivery);
     };
-    match asked.find(exchange, caller, &call).await? {
+    match Box::pin(asked.find(exchange, caller, &call)).await? {
         Found::Hit(hit) => Ok(hit.deliver(exchange, call)),
         Found::Shared(listener, head) => Ok(shared(exchange, call, listener, &head)),
-        Found::Nothing { filling, spare } => fetch(exchange, call, filling, spare).await,
+        // On the heap, as calls that are not cached would have to hold room for it, too.
+        Found::Nothing { filling, spare } => Box::pin(fetch(exchange, call, filling, spare)).await,
     }
 }
 
@@ -274,7 +275,7 @@ async fn fetch<'a>(
         }
     };
     if let (true, Some((entry, call))) = (failed, again) {
-        exchange.discard(sent.map(|delivery| delivery.answer)).await;
+        Box::pin(exchange.discard(sent.map(|delivery| delivery.answer))).await;
         return Ok(Hit { entry, kind: Kind::InsteadOfError }.deliver(exchange, call));
     }
     let mut delivery = sent?;

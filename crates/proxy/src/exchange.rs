@@ -126,7 +126,7 @@ async fn answer(
                 .unwrap_or_else(|failure| reply::told(&failure, manner))
         }
         Surface::Resume(resume) => resume::answer(&worker, &snapshot, resume, head),
-        Surface::Aside => worker.aside(head, body, snapshot.limits.body_bytes).await,
+        Surface::Aside => Box::pin(worker.aside(head, body, snapshot.limits.body_bytes)).await,
         Surface::Universal { account, gateway } => match socket {
             Some(socket) => universal::open(&worker, &snapshot, account, gateway, head, socket),
             None => reply::not_found(uri.path()),

@@ -68,9 +68,9 @@ impl<'a> Exchange<'a> {
             let allowed = self.receipt.attempts() < MOST_ATTEMPTS;
             let pause = policy.pause(made, &outcome).filter(|_| allowed && setup.health.may_retry());
             let Some(pause) = pause else { break outcome? };
-            let key = self.key_for_retry(provider, &credential, target.simulated).await;
+            let key = Box::pin(self.key_for_retry(provider, &credential, target.simulated)).await;
             let Some(key) = key else { break outcome? };
-            self.discard(outcome).await;
+            Box::pin(self.discard(outcome)).await;
             if !key.same(&credential) {
                 credential = key;
                 self.receipt.authorised(&credential, &headers, target.simulated);

@@ -45,7 +45,7 @@ impl<'a> Exchange<'a> {
             peek(asked.body).map_err(|error| malformed(format!("the body is not a JSON object: {error}")))?;
         let (slug, model) = named_model(self.snapshot, &peeked)?;
         if slug == "dynamic" {
-            return self.route(caller, asked, &peeked, &model).await;
+            return Box::pin(self.route(caller, asked, &peeked, &model)).await;
         }
         let mut call = self.planning().call_of_model(caller, asked, &peeked, &slug, &model)?;
         call.policy.has_successor = asked.has_successor;

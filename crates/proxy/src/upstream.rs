@@ -116,7 +116,8 @@ pub(crate) async fn send(
         }
     }
     let began = Instant::now();
-    let connection = connect::connect(pool.tls(), origin, patience.connect).await?;
+    // On the heap, as a kept connection would have to hold room for it, too.
+    let connection = Box::pin(connect::connect(pool.tls(), origin, patience.connect)).await?;
     // The way there is part of the wait.
     let left = patience.first_byte.saturating_sub(began.elapsed());
     match http1::exchange(connection, head, body, left).await {

@@ -22,7 +22,7 @@ pub(crate) enum Body {
     Aside(AsideBody),
 }
 
-/// Why a body ended early. hyper answers it by breaking the transfer, which is what a client must see.
+/// Why a body ended early. The connection is broken off for it, which is what a client must see.
 #[derive(Debug, thiserror::Error)]
 #[error("the provider's answer broke off")]
 pub(crate) struct Broken;

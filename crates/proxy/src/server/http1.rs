@@ -1,5 +1,5 @@
-//! HTTP/1.1 as nearly every client speaks it: requests whose body has a length, one after the other. hyper's server takes
-//! three times the instructions for it, which was a tenth of what an exchange costs.
+//! HTTP/1.1 as nearly every client speaks it: requests whose body has a length, one after the other. hyper's server took
+//! some 13,000 of an exchange's 83,000 instructions for it.
 //!
 //! Whatever is out of the ordinary (HTTP/2, another version, a body in chunks, `expect`, `upgrade`, a head that is not
 //! beyond doubt) is hyper's to judge: it gets the connection with the bytes that were read, and keeps it.
@@ -25,7 +25,8 @@ use tokio::sync::watch;
 use tokio::time::Sleep;
 
 use self::head::{Head, Parsed, parse};
-pub(crate) use self::line::{BodyOfLine, Line};
+pub(crate) use self::line::BodyOfLine;
+use self::line::Line;
 use self::write::Writer;
 use super::ClientBody;
 use crate::exchange::Answering;

@@ -22,7 +22,7 @@ const UNWANTED_WITHIN: Duration = Duration::from_secs(2);
 /// The first room that is made for a body; more as it comes, since a length is only a claim.
 const BODY_ROOM: usize = 64 * 1024;
 
-pub(crate) struct Line {
+pub(super) struct Line {
     connection: RefCell<Connection>,
     /// Of the request's body, not read yet.
     left: Cell<u64>,
